@@ -20,6 +20,14 @@ type Policy struct {
 	Exact    bool          // counter = exact; else fail2ban's estimate
 }
 
+// Until returns the end of a ban that begins at atNanos, or Permanent.
+func (p *Policy) Until(atNanos int64) int64 {
+	if p.BanTime < 0 || atNanos > Permanent-int64(p.BanTime) {
+		return Permanent
+	}
+	return atNanos + int64(p.BanTime)
+}
+
 // Jail is the identity of a jail. Sessions, window entries and positions hang
 // on it, so that a reload that changes the policy or the filter keeps them.
 type Jail struct {
@@ -114,14 +122,15 @@ type Field struct {
 // Failure is one failure that a filter found. Text, Fields and everything that
 // they point to are valid until the batch they were found in is reset.
 type Failure struct {
-	Jail    *Jail
-	ID      ID
-	AtNanos int64   // time in the log, nanoseconds since the epoch
-	Count   int     // failures that it stands for, ≥ 1 (pending ones of its session included)
-	Line    int64   // number of the line in its input, from 1
-	Regex   int     // index in failregex
-	Text    []byte  // the line as it was matched, without its end
-	Fields  []Field // only where the matcher was asked for them
+	Jail     *Jail
+	ID       ID
+	AtNanos  int64   // time in the log, nanoseconds since the epoch
+	Count    int     // failures that it stands for, ≥ 1
+	Attempts int     // lines that it was made of: its own and those of its session
+	Line     int64   // number of the line in its input, from 1
+	Regex    int     // index in failregex
+	Text     []byte  // the line as it was matched, without its end
+	Fields   []Field // only where the matcher was asked for them
 }
 
 // Ban is a decision: who, by which jail, from when until when.

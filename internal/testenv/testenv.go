@@ -73,3 +73,22 @@ func Netns(t testing.TB) {
 		absent(t, "F2BPIPE_REQUIRE_NETNS", "no network namespace: unshare: %v", err)
 	}
 }
+
+// NeedNamespaces skips or fails where the process may not make network
+// namespaces (`ip netns add` needs root). F2BPIPE_REQUIRE_NETNS=1 makes a
+// refusal a failure.
+func NeedNamespaces(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		absent(t, "F2BPIPE_REQUIRE_NETNS", "network namespaces need root")
+	}
+}
+
+// NeedTool skips or fails where a program of a Debian package is not there.
+// F2BPIPE_REQUIRE_NETNS=1 makes its absence a failure.
+func NeedTool(t testing.TB, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		absent(t, "F2BPIPE_REQUIRE_NETNS", "%s is not installed", name)
+	}
+}
