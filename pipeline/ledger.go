@@ -1,0 +1,367 @@
+package pipeline
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// DefaultMaxBans is the number of bans in force that a ledger has room for
+// when its configuration does not say.
+const DefaultMaxBans = 1_000_000
+
+// LedgerConfig says where a ledger's orders and events go.
+type LedgerConfig struct {
+	// Route returns the flushers of a jail's sinks. It is called with the ledger
+	// locked: it must not block and not call the ledger. Nil: nothing is carried out.
+	Route    func(*Jail) []*Flusher
+	Observer Observer // nil: nobody is told
+	MaxBans  int      // 0: DefaultMaxBans
+	Keep     bool     // keep events for the checkpoints of a Store
+}
+
+// Ledger is the truth about bans: who is banned, by which jail and until when.
+// Everything that bans or unbans goes through it, and the sinks follow it. All
+// methods are safe for concurrent use; time is always an argument.
+type Ledger struct {
+	cfg LedgerConfig
+
+	mu     sync.Mutex
+	bans   map[banKey]*held
+	ends   expiry
+	jails  map[*Jail]*Totals
+	events []Event // since the last checkpoint
+
+	next    atomic.Int64  // when the first ban ends
+	sooner  chan struct{} // has a token after next became earlier
+	changed chan struct{} // has a token when there are events for a checkpoint
+}
+
+// banKey names a ban: one jail's, of one ID.
+type banKey struct {
+	jail *Jail
+	id   ID
+}
+
+// held is a ban in the ledger.
+type held struct {
+	ban      Ban
+	index    int      // in the expiry heap; -1: not in it
+	waiting  int      // orders that enforcing sinks have not answered
+	refused  *Flusher // whose sink could not carry out the last order
+	err      error    // and why
+	enforced bool
+	gone     bool // no longer in the ledger; an order to unban may be under way
+	leaks    int
+}
+
+// Banned is a ban in force as the ledger knows it.
+type Banned struct {
+	Ban
+	Enforced bool  // its sinks have it
+	Err      error // why not, where a sink refused; it is tried again
+	Leaks    int   // further bans decided while it was in force
+}
+
+// Totals are a jail's numbers.
+type Totals struct {
+	Current  int // bans in force
+	Total    int // bans ever, restored ones included
+	Leaks    int // bans decided while one was in force
+	TooLate  int // bans decided that were over already
+	Full     int // bans that there was no room for
+	Enforced int // of Current
+}
+
+// NewLedger returns an empty ledger.
+func NewLedger(cfg LedgerConfig) *Ledger {
+	if cfg.MaxBans <= 0 {
+		cfg.MaxBans = DefaultMaxBans
+	}
+	if cfg.Route == nil {
+		cfg.Route = func(*Jail) []*Flusher { return nil }
+	}
+	l := &Ledger{
+		cfg:     cfg,
+		bans:    make(map[banKey]*held),
+		jails:   make(map[*Jail]*Totals),
+		sooner:  make(chan struct{}, 1),
+		changed: make(chan struct{}, 1),
+	}
+	l.next.Store(Permanent)
+	return l
+}
+
+// Add takes the bans that the window decided. It does not wait for the sinks,
+// unless more orders stand before one of them than it is allowed: then Add
+// blocks until they are fewer, or returns ctx's error when ctx is done first.
+// The bans are taken all the same.
+func (l *Ledger) Add(ctx context.Context, bans []Ban, nowNanos int64) error {
+	l.enter(bans, nowNanos)
+	return l.throttle(ctx, bans)
+}
+
+// enter is the half of Add that does not block.
+func (l *Ledger) enter(bans []Ban, nowNanos int64) {
+	if len(bans) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range bans {
+		l.take(bans[i], nowNanos, true, nil)
+	}
+	l.settle()
+}
+
+// throttle waits until the flushers of these bans are no longer too far behind.
+func (l *Ledger) throttle(ctx context.Context, bans []Ban) error {
+	for i := range bans {
+		if i > 0 && bans[i].Jail == bans[i-1].Jail {
+			continue
+		}
+		l.mu.Lock()
+		flushers := l.cfg.Route(bans[i].Jail)
+		l.mu.Unlock()
+		for _, f := range flushers {
+			if err := f.throttle(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Restore takes bans of the store. It waits for nothing, and no event of it
+// goes back to the store. Bans that are over are left out.
+func (l *Ledger) Restore(bans []Ban, nowNanos int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range bans {
+		b.Restored = true
+		l.take(b, nowNanos, false, nil)
+	}
+	l.settle()
+}
+
+// take enters one decided ban. leaky says that somebody who is banned already
+// should not have been able to cause it. w, if not nil, waits for the sinks.
+// It returns whether the ban is new.
+func (l *Ledger) take(b Ban, nowNanos int64, leaky bool, w *wait) bool {
+	t := l.totals(b.Jail)
+	if b.UntilNanos < nowNanos {
+		t.TooLate++
+		l.tell(Event{Kind: EventTooLate, Ban: b, AtNanos: nowNanos})
+		return false
+	}
+	k := banKey{b.Jail, b.ID}
+	if h := l.bans[k]; h != nil {
+		if b.UntilNanos > h.ban.UntilNanos {
+			h.ban.UntilNanos = b.UntilNanos
+			l.ends.set(h)
+			l.order(VerbProlong, k, h, w)
+			l.tell(Event{Kind: EventProlong, Ban: h.ban, AtNanos: nowNanos})
+		} else if w != nil && !h.enforced {
+			l.order(VerbBan, k, h, w)
+		}
+		if leaky {
+			h.leaks++
+			t.Leaks++
+			l.tell(Event{Kind: EventAlready, Ban: h.ban, AtNanos: b.AtNanos})
+		}
+		return false
+	}
+	if len(l.bans) >= l.cfg.MaxBans {
+		t.Full++
+		l.tell(Event{Kind: EventFull, Ban: b, AtNanos: nowNanos})
+		w.finish(b.ID, ErrFull)
+		return false
+	}
+	h := &held{ban: b, index: -1}
+	l.bans[k] = h
+	l.ends.set(h)
+	t.Current++
+	t.Total++
+	l.tell(Event{Kind: EventBan, Ban: b, AtNanos: nowNanos})
+	l.order(VerbBan, k, h, w)
+	l.enforce(h, h.waiting == 0)
+	return true
+}
+
+// Expire ends the bans whose end is before nowNanos and returns how many those
+// were. It costs one atomic load while there are none.
+func (l *Ledger) Expire(nowNanos int64) int {
+	if l.next.Load() >= nowNanos {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for l.ends.next() < nowNanos {
+		h := l.ends[0]
+		l.free(banKey{h.ban.Jail, h.ban.ID}, h, nowNanos, true, nil)
+		n++
+	}
+	l.settle()
+	return n
+}
+
+// free ends a ban.
+func (l *Ledger) free(k banKey, h *held, nowNanos int64, expired bool, w *wait) {
+	l.remove(k, h, w)
+	l.tell(Event{Kind: EventUnban, Ban: h.ban, AtNanos: nowNanos, Expired: expired})
+}
+
+// remove takes a ban out of the ledger and its sinks.
+func (l *Ledger) remove(k banKey, h *held, w *wait) {
+	delete(l.bans, k)
+	l.ends.remove(h)
+	l.enforce(h, false)
+	h.gone = true
+	l.totals(k.jail).Current--
+	l.order(VerbUnban, k, h, w)
+}
+
+// order gives an order to all sinks of the jail.
+func (l *Ledger) order(v Verb, k banKey, h *held, w *wait) {
+	for _, f := range l.cfg.Route(k.jail) {
+		if f.push(v, k, h, w) {
+			h.waiting++
+		}
+	}
+}
+
+// answer is what a sink made of an order.
+type answer struct {
+	held  *held
+	waits bool // counted in held.waiting
+	err   error
+}
+
+// answered enters what a sink made of its orders.
+func (l *Ledger) answered(f *Flusher, answers []answer, nowNanos int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range answers {
+		h := a.held
+		if a.waits {
+			h.waiting--
+		}
+		switch {
+		case a.err != nil:
+			if h.err == nil { // once, not at every further try
+				l.tell(Event{Kind: EventRefused, Ban: h.ban, AtNanos: nowNanos, Err: a.err})
+			}
+			h.err, h.refused = a.err, f
+		case h.refused == f:
+			h.err, h.refused = nil, nil
+			if !h.gone {
+				l.tell(Event{Kind: EventEnforced, Ban: h.ban, AtNanos: nowNanos})
+			}
+		}
+		if h.waiting == 0 || h.err != nil {
+			l.enforce(h, h.err == nil)
+		}
+	}
+}
+
+// enforce notes whether the sinks have a ban.
+func (l *Ledger) enforce(h *held, enforced bool) {
+	if h.gone || h.enforced == enforced {
+		return
+	}
+	h.enforced = enforced
+	if enforced {
+		l.totals(h.ban.Jail).Enforced++
+	} else {
+		l.totals(h.ban.Jail).Enforced--
+	}
+}
+
+// takeEvents appends the events since the last call.
+func (l *Ledger) takeEvents(dst []Event) []Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	dst = append(dst, l.events...)
+	clear(l.events)
+	l.events = l.events[:0]
+	return dst
+}
+
+// tell passes an event on.
+func (l *Ledger) tell(e Event) {
+	if l.cfg.Observer != nil {
+		l.cfg.Observer.Observe(e)
+	}
+	if !l.cfg.Keep || e.Ban.Restored && e.Kind == EventBan {
+		return
+	}
+	if e.Kind == EventBan || e.Kind == EventProlong || e.Kind == EventUnban {
+		l.events = append(l.events, e)
+	}
+}
+
+// settle publishes what the goroutines that wait for the ledger need to know.
+func (l *Ledger) settle() {
+	next := l.ends.next()
+	if before := l.next.Swap(next); next < before {
+		signal(l.sooner)
+	}
+	if len(l.events) > 0 {
+		signal(l.changed)
+	}
+}
+
+// signal puts a token into a channel of one, unless there is one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// totals returns a jail's numbers for change.
+func (l *Ledger) totals(j *Jail) *Totals {
+	t := l.jails[j]
+	if t == nil {
+		t = new(Totals)
+		l.jails[j] = t
+	}
+	return t
+}
+
+// Totals returns a jail's numbers.
+func (l *Ledger) Totals(j *Jail) Totals {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.jails[j]; t != nil {
+		return *t
+	}
+	return Totals{}
+}
+
+// Banned returns a jail's bans (nil: of all jails), the next to end first.
+func (l *Ledger) Banned(j *Jail) []Banned {
+	l.mu.Lock()
+	var out []Banned
+	for k, h := range l.bans {
+		if j == nil || k.jail == j {
+			out = append(out, Banned{h.ban, h.enforced, h.err, h.leaks})
+		}
+	}
+	l.mu.Unlock()
+	slices.SortFunc(out, func(a, b Banned) int { return compareBans(a.Ban, b.Ban) })
+	return out
+}
+
+// Lookup returns the ban of an ID in a jail.
+func (l *Ledger) Lookup(j *Jail, id ID) (Banned, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.bans[banKey{j, id}]
+	if h == nil {
+		return Banned{}, false
+	}
+	return Banned{h.ban, h.enforced, h.err, h.leaks}, true
+}

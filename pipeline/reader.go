@@ -1,0 +1,232 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+)
+
+// reader is a source that runs: one goroutine for the source, one that takes
+// its batches through matcher, window and ledger.
+type reader struct {
+	stop    context.CancelFunc
+	read    chan struct{} // closed when the source has returned
+	matched chan struct{} // closed when the second goroutine has
+	done    chan struct{} // closed when both have
+}
+
+// StartSource runs one more source, for a reload. It ends by itself, or by StopSource.
+func (p *Pipeline) StartSource(r Reading) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.running || p.soft.Err() != nil {
+		return ErrNotRunning
+	}
+	if p.readers[r.Name] != nil {
+		return fmt.Errorf("source %s runs already", r.Name)
+	}
+	p.startReader(r)
+	return nil
+}
+
+// StopSource stops a source and returns when what it had read has been
+// counted, or ctx is done. A name that does not run is no error.
+func (p *Pipeline) StopSource(ctx context.Context, name string) error {
+	p.mu.Lock()
+	r := p.readers[name]
+	p.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	r.stop()
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *Pipeline) startReader(cfg Reading) {
+	if cfg.Batches <= 0 {
+		cfg.Batches = 4
+	}
+	ctx, stop := context.WithCancel(p.soft)
+	r := &reader{stop: stop, read: make(chan struct{}), matched: make(chan struct{}), done: make(chan struct{})}
+	p.readers[cfg.Name] = r
+	feed := NewFeed(cfg.Batches)
+	go func() {
+		defer close(r.matched)
+		p.drain(feed)
+	}()
+	go func() {
+		err := cfg.Source.Run(ctx, feed)
+		if err != nil && ctx.Err() == nil {
+			p.fail(fmt.Errorf("%s: %w", cfg.Name, err))
+		}
+		stop()
+		close(r.read)
+		feed.Close()
+		<-r.matched
+		p.mu.Lock()
+		delete(p.readers, cfg.Name)
+		p.mu.Unlock()
+		close(r.done)
+		signal(p.readerEnded)
+	}()
+}
+
+// waitReaders returns when every source has ended and its batches are through
+// (with Stay: not before the pipeline is stopped), or when the stop is hard.
+func (p *Pipeline) waitReaders() {
+	if p.cfg.Stay {
+		<-p.soft.Done()
+	}
+	for {
+		p.mu.Lock()
+		left := len(p.readers)
+		p.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		select {
+		case <-p.readerEnded:
+		case <-p.hard.Done():
+			p.leaveReaders()
+			return
+		}
+	}
+}
+
+// leaveReaders waits for the matchers after a hard stop, which end with the
+// batch that they are at. A source that does not return, because a read blocks
+// that nothing can interrupt, is left behind.
+func (p *Pipeline) leaveReaders() {
+	p.mu.Lock()
+	left := make(map[string]*reader, len(p.readers))
+	for name, r := range p.readers {
+		left[name] = r
+	}
+	p.mu.Unlock()
+	for name, r := range left {
+		<-r.matched
+		select {
+		case <-r.read:
+		default:
+			p.cfg.Log.Warn("source did not stop", "source", name)
+		}
+	}
+}
+
+// drain takes a feed's batches through the stages until the feed is closed;
+// after a hard stop it counts the lines of those that stand, and returns.
+func (p *Pipeline) drain(feed *Feed) {
+	s := step{p: p}
+	for {
+		select {
+		case b, ok := <-feed.Full():
+			if !ok {
+				return
+			}
+			if p.hard.Err() != nil {
+				p.lostLines.Add(int64(b.Lines))
+			} else {
+				s.do(b)
+			}
+			feed.Recycle(b)
+		case <-p.hard.Done():
+			for {
+				select {
+				case b, ok := <-feed.Full():
+					if !ok {
+						return
+					}
+					p.lostLines.Add(int64(b.Lines))
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// step takes one batch after the other through matcher, window and ledger,
+// with the memory that it keeps for that.
+type step struct {
+	p        *Pipeline
+	failures []Failure
+	bans     []Ban
+}
+
+// do carries one batch through. It blocks only where the sinks are too far behind.
+func (s *step) do(b *Batch) {
+	p := s.p
+	p.step.RLock()
+	s.failures = b.Input.Matcher().Match(s.failures[:0], b)
+	if p.cfg.Watch != nil {
+		p.cfg.Watch.Watch(b, s.failures)
+	}
+	s.bans = s.bans[:0]
+	if p.cfg.Clock.FromLog() {
+		for i := range s.failures {
+			s.countByLog(&s.failures[i])
+		}
+	} else {
+		for i := range s.failures {
+			if ban, ok := p.cfg.Window.Add(&s.failures[i]); ok {
+				s.bans = append(s.bans, ban)
+			}
+		}
+		p.cfg.Ledger.enter(s.bans, p.cfg.Clock.Now())
+	}
+	if p.cfg.Store != nil {
+		p.mu.Lock()
+		p.ends[b.Input] = b.End
+		p.mu.Unlock()
+		signal(p.moved)
+	}
+	p.step.RUnlock()
+	clear(s.failures) // they point into the batch
+	// Not within the step: a checkpoint need not wait for a slow sink. An error
+	// is the hard stop, which drain sees by itself.
+	_ = p.cfg.Ledger.throttle(p.hard, s.bans)
+}
+
+// countByLog counts one failure where the log is the clock: bans end and the
+// window's beat strikes between two failures. fail2ban's beat strikes at any
+// time within the 5 s before a line; here it is the first moment of these, and
+// strikes once more after the failure, as fail2ban's does.
+func (s *step) countByLog(f *Failure) {
+	p := s.p
+	p.cfg.Clock.Advance(f.AtNanos)
+	now := p.cfg.Clock.Now()
+	p.cfg.Ledger.Expire(now)
+	p.beatByLog(now - int64(beatEvery))
+	ban, ok := p.cfg.Window.Add(f)
+	if ok {
+		s.bans = append(s.bans, ban)
+		p.cfg.Ledger.enter(s.bans[len(s.bans)-1:], now)
+	}
+	p.beatByLog(now)
+}
+
+// beatByLog strikes the window's beat if it is due by the log's time.
+func (p *Pipeline) beatByLog(now int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now >= p.beat {
+		p.beat = now + int64(beatEvery)
+		p.cfg.Window.Expire(now)
+	}
+}
+
+// Count takes a failure that no source found through window and ledger: a
+// command's. It returns when the ledger has the ban that it caused, if any.
+func (p *Pipeline) Count(f *Failure) (Ban, bool) {
+	p.step.RLock()
+	defer p.step.RUnlock()
+	ban, ok := p.cfg.Window.Add(f)
+	if ok {
+		p.cfg.Ledger.enter([]Ban{ban}, p.cfg.Clock.Now())
+	}
+	return ban, ok
+}

@@ -1,0 +1,343 @@
+package pipeline
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// DefaultEntries is the number of failing addresses that a window has room for
+// when its configuration does not say.
+const DefaultEntries = 200_000
+
+// DefaultFirstHits is the number of addresses that it remembers beyond those.
+const DefaultFirstHits = 1 << 21
+
+// WindowConfig bounds a window. With the defaults it never takes more than
+// about 55 MB with the estimate; `counter = exact` adds 8 bytes a failure and
+// 100 an address.
+type WindowConfig struct {
+	Entries   int // failing addresses of all jails with an entry; 0: DefaultEntries
+	FirstHits int // addresses remembered beyond those, once there is no room; 0: DefaultFirstHits
+}
+
+// Window counts failures per jail and address by the time in the log, and says
+// when one of them is to be banned. All methods are safe for concurrent use;
+// none blocks for longer than a shard is held.
+//
+// An address has an entry in one shard, an LRU of some 56 entries, while there
+// is room. When the shard is full the newcomer's first failure goes to the
+// shard's first-hit table alone; its second one finds it there and takes the
+// place of the entry with the lowest count, of these the one that failed
+// longest ago, whose count goes to the first-hit table in turn. If nobody has
+// a lower count than the newcomer, the table goes on counting for it.
+type Window struct {
+	shards []shard
+	size   int // entries a shard
+	words  int // of the first-hit table of a shard
+	seed   maphash.Seed
+	idSeed [2]maphash.Seed
+	beat   atomic.Pointer[beat]
+	sweep  struct {
+		sync.Mutex
+		next int // shard where the next sweep goes on
+	}
+
+	jails sync.Map // *Jail → *tally
+
+	entries atomic.Int64
+	evicted atomic.Int64
+	lost    atomic.Int64
+	late    atomic.Int64
+}
+
+// tally is what is counted for a jail.
+type tally struct {
+	current atomic.Int64 // entries
+	total   atomic.Int64 // failures
+}
+
+// beat is a moment at which what had not failed for findtime was dropped.
+type beat struct {
+	number  uint32
+	atNanos int64
+}
+
+// shard is the part of the window whose addresses share a lock.
+type shard struct {
+	mu    sync.Mutex
+	set   *simplelru.LRU[entryKey, counter] // nil until the first entry
+	bar   int32                             // a newcomer must have failed more often to evict somebody
+	first firstHits
+}
+
+// entryKey names a jail and an ID in 24 bytes: an IPv6 address is itself, an
+// IPv4 address is mapped into IPv6, a network or a text is its keyed hash.
+type entryKey struct {
+	addr [16]byte
+	jail *Jail
+}
+
+// setSize is the number of entries that a shard's map holds before it doubles
+// (7/8 of 64 slots). Small shards keep the search for the entry to evict short.
+const setSize = 56
+
+// NewWindow returns an empty window. It takes little memory until addresses fail.
+func NewWindow(cfg WindowConfig) *Window {
+	if cfg.Entries <= 0 {
+		cfg.Entries = DefaultEntries
+	}
+	if cfg.FirstHits <= 0 {
+		cfg.FirstHits = DefaultFirstHits
+	}
+	n := (cfg.Entries + setSize - 1) / setSize
+	w := &Window{
+		shards: make([]shard, n),
+		size:   (cfg.Entries + n - 1) / n,
+		words:  max(1, cfg.FirstHits/n/bucketWords) * bucketWords,
+		seed:   maphash.MakeSeed(),
+		idSeed: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+	}
+	w.beat.Store(&beat{})
+	return w
+}
+
+// Add counts a failure. When its address reaches the policy's maxretry, Add
+// returns the ban and true, and forgets the address. Failures may come in any
+// order of time. Nothing is allocated for an address that has an entry (exact:
+// from its third failure on).
+func (w *Window) Add(f *Failure) (Ban, bool) {
+	p := f.Jail.Policy()
+	k, single := w.key(f.Jail, f.ID)
+	h := maphash.Comparable(w.seed, k)
+	t := w.tally(f.Jail)
+	t.total.Add(1)
+
+	s := w.shard(h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, has := s.get(k)
+	crowded := !has && w.crowded(s)
+	beat := w.beat.Load()
+	switch {
+	case has && c.dropped(p, beat):
+		c.reset()
+	case crowded:
+		c = s.recall(h, f.AtNanos, p)
+	}
+	if !single && c.more == nil {
+		c.more = &more{id: f.ID}
+	}
+	if !c.add(p, f.AtNanos, max(f.Count, 1)) {
+		w.late.Add(1)
+	}
+	c.beat = beat.number
+	switch {
+	case int(c.count) >= p.MaxRetry:
+		if has {
+			s.set.Remove(k)
+			w.count(t, -1)
+		}
+		return c.ban(f.Jail, f.ID, p), true
+	case has:
+		s.set.Add(k, c)
+	case crowded && !w.admits(s, c):
+		w.remember(s, h, c, p, f.AtNanos)
+	default:
+		w.enter(s, k, c, f.AtNanos)
+	}
+	return Ban{}, false
+}
+
+// ban returns the ban that the counter has come to.
+func (c *counter) ban(j *Jail, id ID, p *Policy) Ban {
+	return Ban{Jail: j, ID: id, AtNanos: c.last, UntilNanos: p.Until(c.last), Failures: int(c.count)}
+}
+
+// dropped says whether the beat has dropped the counter: as in fail2ban, one
+// whose last failure was findtime or more before it. What was touched after
+// the beat waits for the next one, however old its failures are.
+func (c *counter) dropped(p *Policy, b *beat) bool {
+	if c.beat == b.number {
+		return false
+	}
+	end := b.atNanos - int64(p.FindTime)
+	return c.last < end || c.last == end && !p.Exact
+}
+
+func (s *shard) get(k entryKey) (counter, bool) {
+	if s.set == nil {
+		return counter{}, false
+	}
+	return s.set.Get(k)
+}
+
+// crowded says whether a newcomer's first failure must go to the first-hit
+// table: when the shard is full, and from then on as long as it has no more
+// room than an eviction made. That room is for those who come back.
+func (w *Window) crowded(s *shard) bool {
+	if s.set == nil {
+		return false
+	}
+	room := w.size - s.set.Len()
+	return room == 0 || s.first.words != nil && room < w.evictions()
+}
+
+// admits says whether a newcomer to a crowded shard gets an entry: if it has
+// failed before, and there is room or somebody with a lower count to evict. For
+// the others the first-hit table goes on counting, as far as it can. Where
+// every address of a flood fails several times this ends the coming and going:
+// the bar rises to what the flood's addresses come to, and those who take the
+// last room do not lower it.
+func (w *Window) admits(s *shard, c counter) bool {
+	return c.count > 1 && (s.set.Len() < w.size || c.count > min(s.bar, hitCountMax-1))
+}
+
+// enter gives a newcomer an entry.
+func (w *Window) enter(s *shard, k entryKey, c counter, nowNanos int64) {
+	if s.set == nil {
+		// The only error is a size below 1.
+		s.set, _ = simplelru.NewLRU[entryKey, counter](w.size, nil)
+	}
+	switch {
+	case s.set.Len() >= w.size:
+		w.evict(s, nowNanos)
+	case !w.crowded(s):
+		s.bar = 1
+	}
+	s.set.Add(k, c)
+	w.count(w.tally(k.jail), 1)
+}
+
+// recall returns what the first-hit table remembers, as a counter.
+func (s *shard) recall(h uint64, atNanos int64, p *Policy) counter {
+	first, count, ok := s.first.take(h, atNanos, p.FindTime)
+	if !ok {
+		return counter{}
+	}
+	return counter{first: first, last: first, count: int32(count)}
+}
+
+// remember puts a counter without an entry into the first-hit table.
+func (w *Window) remember(s *shard, h uint64, c counter, p *Policy, nowNanos int64) {
+	if s.first.words == nil {
+		s.first.words = make([]uint64, w.words)
+	}
+	if s.first.put(h, c.first, int(c.count), nowNanos, p.FindTime) {
+		w.lost.Add(1)
+	}
+}
+
+// evictAtOnce is the most entries that one look over a full shard evicts. The
+// look costs some 10 µs of cache misses, which the evicted share: it matters
+// where every address of a flood fails several times.
+const evictAtOnce = setSize / 8
+
+// evictions is that for this window's shards.
+func (w *Window) evictions() int { return max(1, w.size*evictAtOnce/setSize) }
+
+// evict makes room in a full shard: for one entry, or where a shard has its
+// full size for evictAtOnce. What was dropped goes first, then the lowest count,
+// of these the one that failed longest ago.
+func (w *Window) evict(s *shard, nowNanos int64) {
+	var buf [evictAtOnce]struct {
+		key entryKey
+		counter
+	}
+	victims := buf[:0]
+	most := w.evictions()
+	b := w.beat.Load()
+	s.each(func(k entryKey, c counter) bool {
+		if c.dropped(k.jail.Policy(), b) {
+			c.count = 0
+		}
+		i := len(victims)
+		for i > 0 && (c.count < victims[i-1].count || c.count == victims[i-1].count && c.last < victims[i-1].last) {
+			i--
+		}
+		if i == most {
+			return true
+		}
+		if len(victims) < most {
+			victims = victims[:len(victims)+1]
+		}
+		copy(victims[i+1:], victims[i:])
+		victims[i].key, victims[i].counter = k, c
+		return true
+	})
+	for i := range victims {
+		v := &victims[i]
+		s.set.Remove(v.key)
+		w.count(w.tally(v.key.jail), -1)
+		s.bar = max(v.count, 1) // ascending: what stays has no less than the last one
+		if v.count > 0 {
+			w.evicted.Add(1)
+			w.remember(s, maphash.Comparable(w.seed, v.key), v.counter, v.key.jail.Policy(), nowNanos)
+		}
+	}
+}
+
+// each calls keep for every entry and removes those for which it returns
+// false. simplelru has no iteration that does not allocate; but moving the
+// oldest entry to the front once for each entry visits all of them and leaves
+// the order as it was.
+func (s *shard) each(keep func(entryKey, counter) bool) {
+	if s.set == nil {
+		return
+	}
+	for range s.set.Len() {
+		k, c, _ := s.set.GetOldest()
+		if keep(k, c) {
+			s.set.Get(k)
+		} else {
+			s.set.RemoveOldest()
+		}
+	}
+}
+
+// key returns the key of a jail's ID, and whether the ID can be read back from it.
+func (w *Window) key(j *Jail, id ID) (k entryKey, single bool) {
+	k.jail = j
+	if a, ok := id.Addr(); ok {
+		k.addr = a.As16()
+		return k, true
+	}
+	for i, seed := range w.idSeed {
+		h := maphash.Comparable(seed, id)
+		for n := range 8 {
+			k.addr[8*i+n] = byte(h >> (8 * n))
+		}
+	}
+	return k, false
+}
+
+// find returns the key of a jail's ID, its shard and its hash.
+func (w *Window) find(j *Jail, id ID) (entryKey, *shard, uint64) {
+	k, _ := w.key(j, id)
+	h := maphash.Comparable(w.seed, k)
+	return k, w.shard(h), h
+}
+
+// shard returns the shard of a hash, by its high bits.
+func (w *Window) shard(h uint64) *shard {
+	i, _ := bits.Mul64(h, uint64(len(w.shards)))
+	return &w.shards[i]
+}
+
+// tally returns the counts of a jail.
+func (w *Window) tally(j *Jail) *tally {
+	if t, ok := w.jails.Load(j); ok {
+		return t.(*tally)
+	}
+	t, _ := w.jails.LoadOrStore(j, new(tally))
+	return t.(*tally)
+}
+
+// count adds n to the number of entries.
+func (w *Window) count(t *tally, n int64) {
+	t.current.Add(n)
+	w.entries.Add(n)
+}
