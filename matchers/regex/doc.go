@@ -1,0 +1,39 @@
+// Package regex is Python's re module for str patterns (Python 3.11), bound
+// to time linear in the text.
+//
+// Parse reads a pattern into an exported tree (Syntax) and reports mistakes in
+// Python's own words. Compile turns the tree into a program. Search is
+// re.search: leftmost match, alternatives in order, greedy and lazy repeats,
+// with the spans of all groups.
+//
+// # Two machines, one meaning
+//
+// The fast machine is a backtracker: tables over the next byte say which
+// branch can match at all, so that most branches need no way back; a loop over
+// one class is one instruction and keeps all it took where what follows cannot
+// start with a byte of the class. It has fuel, one unit a byte and 512. When
+// that is spent, the pattern is run again on the memoised machine, which works on a
+// plain program of its own, remembers every state (instruction, position and
+// the few bits that the future depends on) and never enters one twice: its
+// time and memory are linear in the text. Both give the same answer; tests
+// hold them against each other and against CPython.
+//
+// Three things cannot be remembered in that way: backreferences, conditionals
+// inside of the group they ask for, and (rarely) more than eight state bits.
+// Such a pattern has a budget of 2^20 steps instead. Atomic groups, possessive
+// groups and lookaheads with groups inside are remembered only in part and
+// have 2^22 steps. A search that would need more, or more than 8 MiB of
+// memory, ends as TooComplex and is counted.
+//
+// # What differs from CPython, on purpose
+//
+//   - Text is UTF-8, offsets are bytes. In text that is not valid UTF-8 each
+//     invalid byte counts as one U+FFFD.
+//   - \w, \d and case folding use the Unicode tables of the Go release.
+//   - \N{NAME}, lone surrogates, the flags L and t, and group references
+//     written other than in plain digits are refused with an error.
+//   - A possessive repeat over a group follows the documentation; CPython
+//     before 3.11.5 loses track of the position or of groups there.
+//   - Patterns of more than 65,536 characters, repeats that would need more
+//     than 65,536 instructions, and groups nested deeper than 200 are refused.
+package regex

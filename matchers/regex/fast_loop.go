@@ -1,0 +1,228 @@
+package regex
+
+import "bytes"
+
+// take returns the end of min to max members from pos on, as many as there
+// are, or -1 where there are fewer than min.
+func (i *inst) take(text []byte, pos int) int {
+	if i.max < 0 && i.min <= 1 {
+		n := i.set.span(text, pos)
+		if n == pos && i.min == 1 {
+			return -1
+		}
+		return n
+	}
+	for count := int32(0); count != i.max; count++ {
+		n := i.set.step(text, pos)
+		if n < 0 {
+			if count < i.min {
+				return -1
+			}
+			break
+		}
+		pos = n
+	}
+	return pos
+}
+
+// least returns the end of exactly min members from pos on, or -1.
+func (i *inst) least(text []byte, pos int) int {
+	for n := i.min; n > 0 && pos >= 0; n-- {
+		pos = i.set.step(text, pos)
+	}
+	return pos
+}
+
+// loop runs a greedy or lazy loop: the position at which to go on first, a
+// way back being noted where there is another, or -1.
+func (i *inst) loop(m *Machine, text []byte, pc int32, pos int) int {
+	low := i.least(text, pos)
+	if low < 0 {
+		return -1
+	}
+	if i.mode == Lazy {
+		left := int32(-1)
+		if i.max >= 0 {
+			left = i.max - i.min
+		}
+		return i.lazy(m, text, pc, low, left)
+	}
+	high := low
+	if i.max < 0 {
+		high = i.set.span(text, low)
+	} else {
+		for n := i.max - i.min; n > 0; n-- {
+			next := i.set.step(text, high)
+			if next < 0 {
+				break
+			}
+			high = next
+		}
+	}
+	m.fuel -= (high - pos) >> 2
+	return i.greedy(m, text, pc, low, high)
+}
+
+// until runs an opLoopUntil.
+func (i *inst) until(m *Machine, text []byte, pc int32, pos int) int {
+	high := i.set.span(text, pos)
+	// lit may start within the span and end beyond it.
+	reach := min(high+len(i.lit)-1, len(text))
+	if n := bytes.Index(text[pos:reach], []byte(i.lit)); n >= 0 {
+		high = pos + n
+	}
+	m.fuel -= (high - pos) >> 2
+	low := pos
+	if i.min == 1 {
+		if high == pos {
+			return -1
+		}
+		low = i.set.step(text, pos)
+	}
+	switch {
+	case i.negate && i.possibleAt(m, text, high):
+		return high
+	case i.negate:
+		return -1
+	case i.mode == Lazy:
+		return i.untilLazy(m, text, pc, low, high)
+	}
+	return i.greedy(m, text, pc, low, high)
+}
+
+// untilLazy returns the first position from low to high at which what follows
+// can start, or -1, and notes the way on to those after it.
+func (i *inst) untilLazy(m *Machine, text []byte, pc int32, low, high int) int {
+	for pos := low; pos <= high; pos++ {
+		if i.possibleAt(m, text, pos) {
+			if pos < high {
+				m.stack = append(m.stack, frame{pc: pc, pos: int32(pos), lim: int32(high)})
+			}
+			m.fuel -= (pos - low) >> 2
+			return pos
+		}
+	}
+	return -1
+}
+
+// untilNext goes on from f, the last frame.
+func (i *inst) untilNext(m *Machine, text []byte, f *frame) int {
+	low, high, pc := int(f.pos)+1, int(f.lim), f.pc
+	m.stack = m.stack[:len(m.stack)-1]
+	return i.untilLazy(m, text, pc, low, high)
+}
+
+// possibleAt says whether what follows the loop can start at pos.
+func (i *inst) possibleAt(m *Machine, text []byte, pos int) bool {
+	c := end
+	if pos < len(text) {
+		if c = int(text[pos]); c&0xc0 == 0x80 {
+			return false
+		}
+	}
+	v := i.after[c]
+	return v == nextYes || v == nextTail && pos >= m.tailStart(text)
+}
+
+// tailStart returns where the white space at the end of the text begins.
+func (m *Machine) tailStart(text []byte) int {
+	if m.tail < 0 {
+		space := categorySet(spaceRanges)
+		m.tail = len(text)
+		for pos := back(text, m.tail); pos >= 0 && space.step(text, pos) >= 0; pos = back(text, pos) {
+			m.tail = pos
+		}
+	}
+	return m.tail
+}
+
+// greedy returns the last position from low to high at which what follows can
+// start, or -1, and notes the way back to those before it.
+func (i *inst) greedy(m *Machine, text []byte, pc int32, low, high int) int {
+	for pos := high; pos >= low; pos-- {
+		if i.possibleAt(m, text, pos) {
+			if pos > low {
+				m.stack = append(m.stack, frame{pc: pc, pos: int32(pos), lim: int32(low)})
+			}
+			m.fuel -= (high - pos) >> 2
+			return pos
+		}
+	}
+	m.fuel -= (high - low) >> 2
+	return -1
+}
+
+// greedyNext gives back from f, the last frame: the next position down, or
+// -1. The frame goes where nothing is left.
+func (i *inst) greedyNext(m *Machine, text []byte, f *frame) int {
+	low := int(f.lim)
+	for pos := int(f.pos) - 1; pos >= low; pos-- {
+		if i.possibleAt(m, text, pos) {
+			m.fuel -= (int(f.pos) - pos) >> 2
+			f.pos = int32(pos)
+			if pos == low {
+				m.stack = m.stack[:len(m.stack)-1]
+			}
+			return pos
+		}
+	}
+	m.fuel -= (int(f.pos) - low) >> 2
+	m.stack = m.stack[:len(m.stack)-1]
+	return -1
+}
+
+// lazy returns the first position from pos on, over at most left members (-1:
+// any number), at which what follows can start, or -1, and notes the way on.
+func (i *inst) lazy(m *Machine, text []byte, pc int32, pos int, left int32) int {
+	from := pos
+	if left < 0 {
+		pos = i.skip(m, text, pos)
+	}
+	for !i.possibleAt(m, text, pos) {
+		if left == 0 {
+			return -1
+		}
+		if pos = i.set.step(text, pos); pos < 0 {
+			return -1
+		}
+		left--
+	}
+	m.fuel -= (pos - from) >> 2
+	if left != 0 {
+		m.stack = append(m.stack, frame{pc: pc, pos: int32(pos), lim: left})
+	}
+	return pos
+}
+
+// skip returns a position up to which a lazy loop without an upper bound has
+// to go on from pos, as what follows cannot start before it.
+func (i *inst) skip(m *Machine, text []byte, pos int) int {
+	limit := len(text)
+	if i.after[end] == nextTail {
+		limit = m.tailStart(text)
+	}
+	for ; pos < limit; pos++ {
+		if c := text[pos]; i.set.tab[c]&1 == 0 || i.after[c] == nextYes {
+			break
+		}
+	}
+	return pos
+}
+
+// lazyNext takes one more member from f, the last frame, and goes on from there.
+func (i *inst) lazyNext(m *Machine, text []byte, f *frame) int {
+	pos, left, pc := i.set.step(text, int(f.pos)), f.lim-1, f.pc
+	m.stack = m.stack[:len(m.stack)-1]
+	if pos < 0 {
+		return -1
+	}
+	return i.lazy(m, text, pc, pos, left)
+}
+
+// lookLit says whether lit stands at pos, or before it.
+func (i *inst) lookLit(text []byte, pos int) bool {
+	if i.behind {
+		return pos >= len(i.lit) && string(text[pos-len(i.lit):pos]) == i.lit
+	}
+	return len(text)-pos >= len(i.lit) && string(text[pos:pos+len(i.lit)]) == i.lit
+}

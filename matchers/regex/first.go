@@ -1,0 +1,127 @@
+package regex
+
+// byteSet is a set of next bytes and the end of the text (256).
+type byteSet [5]uint64
+
+func (s *byteSet) add(b int)      { s[b>>6] |= 1 << (b & 63) }
+func (s *byteSet) has(b int) bool { return s[b>>6]>>(b&63)&1 != 0 }
+
+func (s *byteSet) union(o *byteSet) {
+	for i := range s {
+		s[i] |= o[i]
+	}
+}
+
+func (s *byteSet) intersect(o *byteSet) {
+	for i := range s {
+		s[i] &= o[i]
+	}
+}
+
+// full has everything.
+var full = byteSet{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0), 1}
+
+// addSet adds the bytes that members of m start with.
+func (s *byteSet) addSet(m *set) {
+	for b, v := range m.tab {
+		if v != setNo {
+			s.add(b)
+		}
+	}
+}
+
+// firsts returns, by instruction, the next bytes with which it can lead to a
+// match (a superset, exact for what the patterns of logs are made of): the
+// least fixpoint over the graph.
+//
+// strict leaves out what only an opSpaceEnd starts with.
+func firsts(p *program, strict bool) []byteSet {
+	out := make([]byteSet, len(p.insts))
+	own := make([]byteSet, len(p.insts))
+	for pc := range p.insts {
+		if i := &p.insts[pc]; i.set != nil {
+			own[pc].addSet(i.set)
+			if i.op == opSpaceEnd {
+				own[pc].add(end)
+			}
+			if i.op == opSpaceEnd && strict {
+				own[pc] = byteSet{}
+			}
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for pc := range p.insts {
+			s := firstOf(p, pc, out, own)
+			if s != out[pc] {
+				out[pc] = s
+				changed = true
+			}
+		}
+	}
+	return out
+}
+
+// firstOf reckons one instruction from the others.
+func firstOf(p *program, pc int, out, own []byteSet) (s byteSet) {
+	i := &p.insts[pc]
+	switch i.op {
+	case opFail:
+	case opMatch, opBackref:
+		return full
+	case opLit, opByte:
+		s.add(int(i.lit[0]))
+	case opClass, opSpaceEnd:
+		return own[pc]
+	case opAlt:
+		for _, a := range i.alts {
+			s.union(&out[a])
+		}
+	case opLoop, opLoopKeep, opLoopUntil:
+		s = own[pc]
+		if i.min == 0 {
+			s.union(&out[i.next])
+		}
+	case opProgress, opCond:
+		s = out[i.next]
+		s.union(&out[i.y])
+	case opAtomic:
+		s = out[i.x]
+		s.union(&out[i.y])
+	case opAssert:
+		s = out[i.next]
+		switch Assert(i.x) {
+		case EndText:
+			s.intersect(&byteSet{4: 1})
+		case EndBeforeLine, EndLine:
+			s.intersect(&byteSet{0: 1 << '\n', 4: 1})
+		}
+	default: // opSave, opClear, opLook, opLookSet, opLookLit
+		s = out[i.next]
+		firstOfLook(i, pc, out, own, &s)
+	}
+	return s
+}
+
+// firstOfLook takes from s what a lookahead refuses.
+func firstOfLook(i *inst, pc int, out, own []byteSet, s *byteSet) {
+	switch {
+	case i.behind:
+	case i.op == opLook && !i.negate:
+		s.intersect(&out[i.x])
+	case i.op == opLookLit && !i.negate:
+		var lit byteSet
+		lit.add(int(i.lit[0]))
+		s.intersect(&lit)
+	case i.op == opLookLit && len(i.lit) == 1:
+		s[i.lit[0]>>6] &^= 1 << (i.lit[0] & 63)
+	case i.op == opLookSet && !i.negate:
+		s.intersect(&own[pc])
+	case i.op == opLookSet:
+		for b, v := range i.set.tab {
+			if v == setYes {
+				s[b>>6] &^= 1 << (b & 63)
+			}
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package regex
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// FuzzParse: no pattern makes the parser or the compiler panic or allocate
+// without bound, and each mistake has its place.
+func FuzzParse(f *testing.F) {
+	for _, p := range mistakes {
+		f.Add(p, uint16(0))
+	}
+	f.Add("((((a{9}){9}){9}){9}){9}", uint16(0))
+	f.Add("(?:a{65535}|b){2}", uint16(IgnoreCase))
+	f.Fuzz(func(t *testing.T, pattern string, flags uint16) {
+		re, err := Compile(pattern, Flags(flags)&(IgnoreCase|Multiline|DotAll|Verbose|ASCII))
+		if err == nil {
+			if n := len(re.fast.insts); n > maxInsts {
+				t.Errorf("%d instructions", n)
+			}
+			if len(re.Names()) != re.Groups()+1 {
+				t.Errorf("%d groups, names %q", re.Groups(), re.Names())
+			}
+			return
+		}
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Fatalf("error %v is no *Error", err)
+		}
+		if e.Pattern != pattern || e.Msg == "" || e.Pos > len(pattern) || e.Pos < -1 {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// machinesDiffer compares the machines on one text from at on.
+func machinesDiffer(t *testing.T, re *Regexp, text string, at int) {
+	t.Helper()
+	var m, n Machine
+	got, res := re.Search(&m, []byte(text), at)
+	want, wantRes := re.SearchSlow(&n, []byte(text), at)
+	if wantRes == TooComplex || res == TooComplex {
+		return
+	}
+	if res != wantRes || !slices.Equal(got, want) {
+		t.Errorf("%q on %q from %d: fast %v %v, slow %v %v", re, text, at, res, got, wantRes, want)
+	}
+	if res == Match && (got[0] < int32(at) || got[1] < got[0] || int(got[1]) > len(text)) {
+		t.Errorf("%q on %q from %d: %v", re, text, at, got)
+	}
+}
+
+// FuzzMachines: both machines find the same.
+func FuzzMachines(f *testing.F) {
+	add := func(pattern, text string) { f.Add(pattern, uint16(0), text, uint16(0)) }
+	add(`^(a+)+$`, "aaab\n")
+	add(`(|a)*`, "aa")
+	add(`(a|)*?b`, "aab")
+	add(`(?:a?){0,3}`, "aa")
+	add(`(?:(?=(a))a|b)*`, "aab")
+	add(`(?P<i>x)?(?P<u>(?P<c>\S+)|(?(i)(?:(?! f ).)*?|[^:]+)) f (?(c): |$)`, "xab f : f ")
+	add(`(.+?)(?:, s=(\S+))?\s*$`, "a b, s=c  \n\u0085\n")
+	add(`(?>a|ab)(?:c|d)*+`, "abcd")
+	add(`(?i)[^k]\bſ`, "sK\u212a ſ")
+	add(`(?:(?! x ).)*?( x |$)`, "a x b x ")
+	add(`(?<=é.)\W{1,2}?(a)*`, "éb\xff\xfe a")
+	f.Fuzz(func(t *testing.T, pattern string, flags uint16, text string, at uint16) {
+		if len(pattern) > 200 || len(text) > 300 || int(at) > len(text) {
+			return
+		}
+		re, err := Compile(pattern, Flags(flags)&(IgnoreCase|Multiline|DotAll|Verbose|ASCII))
+		if err != nil {
+			return
+		}
+		if strings.ToValidUTF8(text, "") != text {
+			// What a match of broken text is, is not promised; only that it ends.
+			var m Machine
+			re.Search(&m, []byte(text), int(at))
+			re.SearchSlow(&m, []byte(text), int(at))
+			return
+		}
+		machinesDiffer(t, re, text, int(at))
+	})
+}
+
+// TestGeneratedMachines: both machines find the same, on more patterns than
+// the oracle has time for, and from later starts.
+func TestGeneratedMachines(t *testing.T) {
+	rng := newRand(7)
+	g := &generator{rng: rng}
+	for range pick(soak(), 100_000, 3_000) {
+		pattern := g.pattern()
+		re, err := Compile(pattern, Flags(rng.IntN(32)))
+		if err != nil {
+			continue
+		}
+		for _, text := range soakTexts(rng, re.Syntax(), nil) {
+			machinesDiffer(t, re, text, rng.IntN(len(text)+1))
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package regex
+
+// opcode says what an instruction does. Each goes on at inst.next unless it
+// says otherwise; to fail is to go back to the last choice.
+type opcode uint8
+
+const (
+	opFail      opcode = iota
+	opMatch            // the pattern, or the sub-program of an opLook or opAtomic, has matched
+	opLit              // the bytes of lit
+	opClass            // one member of set
+	opAlt              // the first of alts that leads to a match
+	opLoop             // min to max members of set, in the manner of mode
+	opSave             // slot x takes the position
+	opClear            // slot x is unset
+	opProgress         // where slot x is the position: on at y
+	opAssert           // assertion x holds
+	opLook             // lookaround: sub-program at x, going back width; negate
+	opAtomic           // sub-program at x, once; on at y (opFail: none) where it fails
+	opCond             // on at next where group x is set, else at y
+	opBackref          // the text of group x
+	opByte             // fast only: the byte x
+	opSpaceEnd         // fast only: \s*$ before opMatch
+	opLookSet          // fast only: a lookaround of one member of set
+	opLookLit          // fast only: a lookaround of lit
+	opLoopKeep         // fast only: a greedy loop that never gives back
+	opLoopUntil        // fast only: a greedy or lazy loop over set that ends where lit starts; negate: never left before its end
+)
+
+// inst is an instruction. Programs are graphs: the index of an instruction says
+// nothing about when it runs.
+type inst struct {
+	op     opcode
+	mode   Mode
+	fold   Fold
+	negate bool
+	behind bool
+	next   int32
+	x, y   int32
+	min    int32
+	max    int32 // -1: no bound
+	lit    string
+	set    *set
+	alt    *altTable  // opAlt, fast only: alts by next byte
+	after  *nextTable // loops, fast only: how next can start
+	alts   []int32
+
+	state int32   // opAlt, opLoop, memoised only: first of its states in the memo
+	bits  []int32 // the slots and groups that its states depend on: slot x ≥ 0 for a progress slot, ^group for a condition
+}
+
+// end is the index of the end of the text in tables over the next byte.
+const end = 256
+
+// nextTable says of each next byte, and of the end, whether a match is possible.
+type nextTable [257]uint8
+
+// The entries of a nextTable.
+const (
+	nextNo   = 0
+	nextYes  = 1
+	nextTail = 2 // only where nothing but white space follows up to the end of the text
+)
+
+// altTable has the branches that the next byte leaves possible, in order.
+type altTable struct {
+	index [256]uint8
+	lists [][]int32
+	atEnd []int32
+}
+
+// program is what a machine runs.
+type program struct {
+	insts  []inst
+	start  int32
+	slots  int // capture slots and progress slots
+	groups int
+	// budget bounds the steps of the memoised machine where memory alone does
+	// not make it linear; 0: no bound.
+	budget int
+	noMemo bool // a state is more than what the memo knows
+	states int  // states a position, memoised only
+	looks  bool // has boolean lookarounds with sub-programs
+
+	anchored bool       // a match can start at 0 only
+	first    *nextTable // the bytes that a match can start with; nil: all
+	prefix   string     // what every match starts with
+}

@@ -1,0 +1,190 @@
+package regex
+
+import (
+	"bytes"
+	"sync"
+	"sync/atomic"
+)
+
+// Regexp is a compiled pattern, safe for use by several goroutines at once,
+// each with a Machine of its own.
+type Regexp struct {
+	syn     *Syntax
+	fast    *program
+	slow    func() *program // made when first needed
+	complex atomic.Int64
+}
+
+// Compile parses and compiles a pattern. Its errors are *Error.
+func Compile(pattern string, flags Flags) (*Regexp, error) {
+	syn, err := Parse(pattern, flags)
+	if err != nil {
+		return nil, err
+	}
+	fast, err := build(syn, true)
+	if err != nil {
+		return nil, err
+	}
+	re := &Regexp{syn: syn, fast: fast}
+	re.slow = sync.OnceValue(func() *program {
+		p, err := build(syn, false)
+		if err != nil {
+			return nil
+		}
+		return p
+	})
+	return re, nil
+}
+
+// String returns the pattern.
+func (re *Regexp) String() string { return re.syn.Pattern }
+
+// Syntax returns the tree of the pattern.
+func (re *Regexp) Syntax() *Syntax { return re.syn }
+
+// Groups returns the number of capture groups without group 0.
+func (re *Regexp) Groups() int { return re.syn.Groups }
+
+// Names returns the names of the groups, "" where a group has none; its
+// length is Groups()+1. It must not be changed.
+func (re *Regexp) Names() []string { return re.syn.Names }
+
+// Group returns the number of the group of that name, or -1.
+func (re *Regexp) Group(name string) int {
+	for i, n := range re.syn.Names {
+		if n == name && n != "" {
+			return i
+		}
+	}
+	return -1
+}
+
+// TooComplexCount returns how many searches ended as TooComplex.
+func (re *Regexp) TooComplexCount() int64 { return re.complex.Load() }
+
+// Result is how a search ended.
+type Result uint8
+
+// The results.
+const (
+	NoMatch Result = iota
+	Match
+	TooComplex // given up: out of steps or memory; to be taken as no match
+)
+
+// String returns the result in words.
+func (r Result) String() string {
+	switch r {
+	case NoMatch:
+		return "no match"
+	case Match:
+		return "match"
+	case TooComplex:
+		return "too complex"
+	}
+	return "invalid"
+}
+
+// Search finds the leftmost match that starts at byte at of text or after it,
+// as Python's Pattern.search(text, at) does: ^ and lookbehinds see what stands
+// before at. text is UTF-8 and shorter than 2 GiB.
+//
+// The slice has the byte offsets of start and end of group 0, group 1 and so
+// on, -1 where a group is unset; it is valid until m is used again, and nil
+// where nothing matches.
+func (re *Regexp) Search(m *Machine, text []byte, at int) ([]int32, Result) {
+	if at < 0 || at > len(text) {
+		return nil, NoMatch
+	}
+	caps, out := re.searchFast(m, text, at)
+	if out == exhausted {
+		return re.SearchSlow(m, text, at)
+	}
+	if out == matched {
+		return caps, Match
+	}
+	return nil, NoMatch
+}
+
+// SearchSlow is Search on the memoised machine alone. It is for tests.
+func (re *Regexp) SearchSlow(m *Machine, text []byte, at int) ([]int32, Result) {
+	if at < 0 || at > len(text) {
+		return nil, NoMatch
+	}
+	out := exhausted
+	var caps []int32
+	if p := re.slow(); p != nil {
+		caps, out = p.searchSlow(m, text, at)
+	}
+	switch out {
+	case matched:
+		return caps, Match
+	case exhausted:
+		re.complex.Add(1)
+		return nil, TooComplex
+	}
+	return nil, NoMatch
+}
+
+// fuelFor is how many times the fast machine may go back over n bytes (loops
+// cost a unit for four bytes as well). fail2ban's rules need 0.3 units a byte
+// for 99 % of their log lines and at most 2; past that the memoised machine is the faster one.
+func fuelFor(n int) int { return n + 512 }
+
+// searchFast is Search on the fast machine; it may end as exhausted.
+func (re *Regexp) searchFast(m *Machine, text []byte, at int) ([]int32, outcome) {
+	p := re.fast
+	m.prepare(p)
+	m.stack = m.stack[:0]
+	m.tail = -1
+	m.fuel = fuelFor(len(text) - at)
+	for pos := at; pos <= len(text) && (pos == 0 || !p.anchored); pos++ {
+		if p.anchored && !p.canStart(text) {
+			break
+		}
+		if pos = p.candidate(text, pos); pos < 0 {
+			break
+		}
+		stop, out := p.run(m, text, p.start, pos)
+		switch out {
+		case matched:
+			m.slots[0], m.slots[1] = int32(pos), int32(stop)
+			return m.slots[:2*(p.groups+1)], matched
+		case exhausted:
+			return nil, exhausted
+		}
+		m.clear()
+	}
+	return nil, failed
+}
+
+// canStart says whether the first byte of text can start a match.
+func (p *program) canStart(text []byte) bool {
+	if p.first == nil {
+		return true
+	}
+	if len(text) == 0 {
+		return p.first[end] != nextNo
+	}
+	return p.first[text[0]] != nextNo
+}
+
+// candidate returns the next position at which a match can start, or -1.
+func (p *program) candidate(text []byte, pos int) int {
+	if p.prefix != "" {
+		i := bytes.Index(text[pos:], []byte(p.prefix))
+		if i < 0 {
+			return -1
+		}
+		return pos + i
+	}
+	for ; pos < len(text); pos++ {
+		if c := text[pos]; c&0xc0 != 0x80 && (p.first == nil || p.first[c] != nextNo) {
+			return pos
+		}
+	}
+	if pos > len(text) || p.first != nil && p.first[end] == nextNo {
+		return -1
+	}
+	return pos
+}

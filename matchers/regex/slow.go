@@ -1,0 +1,219 @@
+package regex
+
+// maxMemo bounds the memo of a search, in words of 64 bits: 8 MiB.
+const maxMemo = 1 << 20
+
+// maxStack bounds the ways back of the memoised machine, in frames: 16 MiB.
+const maxStack = 1 << 20
+
+// maxBits is how many bits a state may depend on besides instruction and position.
+const maxBits = 8
+
+// layout numbers the states of the instructions that choose. A state is an
+// instruction, the bits it depends on and the position; from one that was
+// entered before and did not lead to a match, no match can come.
+func (b *builder) layout() {
+	p := b.prog
+	for pc := range p.insts {
+		i := &p.insts[pc]
+		if i.op != opAlt && i.op != opLoop {
+			continue
+		}
+		if len(i.bits) > maxBits {
+			b.noMemo()
+			return
+		}
+		i.state = int32(p.states)
+		n := 1 << len(i.bits)
+		if i.op == opLoop {
+			n *= 2 // entered, and left at a position
+		}
+		p.states += n
+	}
+}
+
+// searchSlow is Search on the memoised machine.
+func (p *program) searchSlow(m *Machine, text []byte, at int) ([]int32, outcome) {
+	m.prepare(p)
+	m.stack = m.stack[:0]
+	m.trail = m.trail[:0]
+	m.steps, m.depth = 0, 0
+	if !p.noMemo && !p.forget(m, len(text)+1) {
+		return nil, exhausted
+	}
+	for pos := at; pos <= len(text); pos++ {
+		if pos < len(text) && text[pos]&0xc0 == 0x80 {
+			continue
+		}
+		n, out := p.runSlow(m, text, p.start, pos)
+		switch out {
+		case matched:
+			m.slots[0], m.slots[1] = int32(pos), int32(n)
+			return m.slots[:2*(p.groups+1)], matched
+		case exhausted:
+			return nil, exhausted
+		}
+		m.clear()
+	}
+	return nil, failed
+}
+
+// forget clears the memo for so many positions; false where it would be too large.
+func (p *program) forget(m *Machine, positions int) bool {
+	words := (uint64(positions)*uint64(p.states) + 63) / 64
+	total := words
+	if p.looks {
+		total *= 2
+	}
+	if total > maxMemo {
+		return false
+	}
+	m.visited = cleared(m.visited, int(words))
+	if p.looks {
+		m.success = cleared(m.success, int(words))
+	}
+	return true
+}
+
+// cleared returns s with n words of zero, in its memory where that suffices.
+func cleared(s []uint64, n int) []uint64 {
+	if cap(s) < n {
+		return make([]uint64, n)
+	}
+	s = s[:n]
+	clear(s)
+	return s
+}
+
+// key returns the number of the state of i at pos; left is for loops.
+func (p *program) key(m *Machine, i *inst, pos int, left bool) uint64 {
+	bits := 0
+	for k, ref := range i.bits {
+		if ref < 0 && m.groupSet(^ref) || ref >= 0 && m.slots[ref] == int32(pos) {
+			bits |= 1 << k
+		}
+	}
+	if left {
+		bits |= 1 << len(i.bits)
+	}
+	return uint64(pos)*uint64(p.states) + uint64(int(i.state)+bits)
+}
+
+// enter marks a state. It returns failed for one that was entered before and
+// matched for one that is known to lead to the match of its sub-program; for
+// a new one it returns exhausted, which here means: find out.
+func (p *program) enter(m *Machine, i *inst, pos int, left bool) outcome {
+	if p.noMemo {
+		return exhausted
+	}
+	k := p.key(m, i, pos, left)
+	w, bit := k>>6, uint64(1)<<(k&63)
+	if m.visited[w]&bit == 0 {
+		m.visited[w] |= bit
+		if m.depth > 0 {
+			m.trail = append(m.trail, k)
+		}
+		return exhausted
+	}
+	if p.looks && m.success[w]&bit != 0 {
+		return matched
+	}
+	return failed
+}
+
+// runSlow is the memoised machine: like run, over a program without the fast
+// machine's instructions.
+func (p *program) runSlow(m *Machine, text []byte, pc int32, pos int) (int, outcome) {
+	base := len(m.stack)
+	for {
+		if m.steps++; p.budget > 0 && m.steps > p.budget || len(m.stack) > maxStack {
+			m.unwind(base)
+			return 0, exhausted
+		}
+		i := &p.insts[pc]
+		next, n, out := int32(0), 0, failed
+		switch i.op {
+		case opMatch:
+			return pos, matched
+		case opLit:
+			if n = pos + len(i.lit); n <= len(text) && string(text[pos:n]) == i.lit {
+				next, out = i.next, matched
+			}
+		case opClass:
+			if n = i.set.step(text, pos); n >= 0 {
+				next, out = i.next, matched
+			}
+		case opAlt, opLoop:
+			switch p.enter(m, i, pos, false) {
+			case matched:
+				return pos, matched
+			case exhausted:
+				if i.op == opAlt {
+					m.push(frame{pc: pc, pos: int32(pos), lim: 1})
+					next, n, out = i.alts[0], pos, matched
+				} else {
+					next, n, out = p.loopSlow(m, text, pc, pos)
+				}
+			}
+		case opSave:
+			m.save(i.x, pos)
+			next, n, out = i.next, pos, matched
+		case opLook, opAtomic:
+			next, n, out = p.subSlow(m, text, i, pos)
+		default:
+			next, n, out = p.rare(m, text, i, pos)
+		}
+		switch out {
+		case matched:
+			if next < 0 {
+				return n, matched // a state that is known to lead to the match
+			}
+			pc, pos = next, n
+			continue
+		case exhausted:
+			m.unwind(base)
+			return 0, exhausted
+		}
+		next, pos, out = p.resumeSlow(m, text, base)
+		if out != matched {
+			return 0, out
+		}
+		if pc = next; pc < 0 {
+			return pos, matched
+		}
+	}
+}
+
+// push notes a choice.
+func (m *Machine) push(f frame) {
+	f.trail = int32(len(m.trail))
+	m.stack = append(m.stack, f)
+}
+
+// resumeSlow takes the last choice above base. pc is -1 where it turns out
+// that the sub-program matches.
+func (p *program) resumeSlow(m *Machine, text []byte, base int) (int32, int, outcome) {
+	for len(m.stack) > base {
+		f := &m.stack[len(m.stack)-1]
+		if f.pc < 0 {
+			m.slots[^f.pc] = f.pos
+			m.stack = m.stack[:len(m.stack)-1]
+			continue
+		}
+		i := &p.insts[f.pc]
+		if m.depth > 0 {
+			m.trail = m.trail[:f.trail]
+		}
+		if i.op == opAlt {
+			pc, pos := i.alts[f.lim], int(f.pos)
+			if f.lim++; int(f.lim) == len(i.alts) {
+				m.stack = m.stack[:len(m.stack)-1]
+			}
+			return pc, pos, matched
+		}
+		if pc, pos, out := p.loopNext(m, text, i); out != failed {
+			return pc, pos, out
+		}
+	}
+	return 0, 0, failed
+}
