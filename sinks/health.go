@@ -1,0 +1,74 @@
+package sinks
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// health is how the kernel's state stands to what is wanted.
+type health struct {
+	enforced bool
+	reason   string // why not
+	stale    bool   // the kernel may lack something that is wanted
+	retryAt  time.Time
+	wait     time.Duration // between tries; doubles
+	healed   int64         // how often something of ours had to be put back
+	recent   []time.Time   // the last times, within a minute
+	hinted   time.Time     // when the log last said how to stop it
+}
+
+const (
+	firstWait = time.Second
+	lastWait  = time.Minute
+)
+
+// State says whether the kernel enforces all that was ordered and, where it
+// does not, why, in words for the person who reads status.
+func (n *NFTables) State() (enforced bool, reason string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.paused {
+		return false, ErrPaused.Error()
+	}
+	if !n.health.enforced {
+		return false, n.health.reason
+	}
+	for _, s := range n.jailSets() {
+		if s.broken != nil {
+			return false, s.broken.Error()
+		}
+	}
+	return true, ""
+}
+
+// Healed says how often sets, chains or rules of ours had to be put back
+// because somebody else had changed or removed them.
+func (n *NFTables) Healed() int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.health.healed
+}
+
+// damaged notes that nothing can be done at present; one line for each reason.
+func (n *NFTables) damaged(err error) {
+	reason := err.Error()
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		reason = noRight // whatever was tried
+	}
+	if n.health.enforced || n.health.reason != reason {
+		n.log.Error("bans are not enforced", "reason", reason)
+	}
+	n.health.enforced, n.health.reason, n.health.stale = false, reason, true
+	n.health.wait = min(max(2*n.health.wait, firstWait), lastWait)
+	n.health.retryAt = n.cfg.Now().Add(n.health.wait)
+}
+
+// recovered notes that the kernel has taken what was wanted.
+func (n *NFTables) recovered() {
+	if !n.health.enforced {
+		n.log.Info("bans are enforced again")
+	}
+	n.health.enforced, n.health.reason, n.health.wait = true, "", 0
+}

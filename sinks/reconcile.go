@@ -1,0 +1,158 @@
+package sinks
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Reconcile removes from the kernel what a process before us left there and is
+// not wanted: sets and chains of jails that are not declared, elements that no
+// order brought since the sink was opened. It is called once, after the
+// jails are declared and the restored bans applied. What is wanted stays
+// enforced all the while; nothing is listed.
+func (n *NFTables) Reconcile() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.idle() {
+		return nil
+	}
+	if err := n.prepare(); err != nil {
+		n.damaged(err)
+		return err
+	}
+	if n.health.stale {
+		return n.heal(n.cfg.Now().UnixNano())
+	}
+	if err := n.layout.reconcile(n.cfg.Now().UnixNano()); err != nil {
+		n.damaged(err)
+		return fmt.Errorf("reconcile nf_tables: %w", err)
+	}
+	return nil
+}
+
+// reconcile takes away the sets of declared jails that a process before us left
+// and no ban has needed; those that one needed were emptied then.
+func (c *classic) reconcile(int64) error {
+	var left []*set
+	for _, j := range c.n.sortedJails() {
+		for _, k := range []kind{networks4, networks6} {
+			if j.sets[k] == nil || !j.sets[k].present {
+				left = append(left, c.newSet(j, k))
+			}
+		}
+	}
+	t := new(tx)
+	if err := c.take(t, left); err != nil {
+		return err
+	}
+	return c.n.link.transact(t)
+}
+
+func (o *own) reconcile(nowNanos int64) error {
+	existing, err := o.n.link.sets(ownTable)
+	if err != nil || len(existing) == 0 {
+		return err
+	}
+	if err := o.sweep(existing); err != nil {
+		return err
+	}
+	for _, s := range o.n.jailSets() {
+		if s.clean || !s.present {
+			continue
+		}
+		if err := o.renew(s, nowNanos); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweep takes away the sets and chains that nothing needs.
+func (o *own) sweep(existing map[string]setInfo) error {
+	known := append([]string{chainPrerouting, chainTranslated}, baseChains...)
+	for _, s := range o.n.jailSets() {
+		delete(existing, s.name)
+		known = append(known, jailChain(s.jail))
+	}
+	chains, err := o.n.link.chains(ownTable)
+	if err != nil {
+		return err
+	}
+	t := new(tx)
+	if err := o.restore(t); err != nil {
+		return err
+	}
+	var stale []string
+	for _, c := range chains {
+		if !slices.Contains(known, c) {
+			stale = append(stale, c)
+			t.flushChain(ownTable, c)
+		}
+	}
+	if len(stale) == 0 && len(existing) == 0 {
+		return nil
+	}
+	for _, chain := range stale {
+		t.delChain(ownTable, chain)
+	}
+	for name := range existing {
+		t.delSet(ownTable, name)
+	}
+	return o.n.link.transact(t)
+}
+
+// renew makes the kernel's set hold exactly what is wanted: small ones are
+// emptied and filled in one transaction; for large ones a second set takes
+// over while the first is emptied and filled.
+func (o *own) renew(s *set, nowNanos int64) error {
+	l := load{set: s, fresh: true, items: s.items(nowNanos)}
+	if len(l.items) <= maxOrders {
+		t := &tx{owner: s}
+		t.flushSet(s.tb, s.name)
+		l.write(t, l.items, nowNanos, o.n.features)
+		if err := o.n.link.transact(t); err != nil {
+			return err
+		}
+		s.clean = true
+		return nil
+	}
+	second := *s
+	second.name = "refill-" + setPrefixes[s.kind] + "set"
+	t := &tx{owner: s}
+	t.addSet(s.tb, second.name, s.flags(), s.kind.keyType())
+	if err := o.n.link.transact(t); err != nil {
+		return err
+	}
+	if err := o.n.refillAll(load{set: &second, fresh: true, items: l.items}, nowNanos); err != nil {
+		return err
+	}
+	s.lookup = second.name
+	err := o.transactRestored(func(*tx) {})
+	if err == nil {
+		t = &tx{owner: s}
+		t.flushSet(s.tb, s.name)
+		err = o.n.link.transact(t)
+	}
+	if err == nil {
+		err = o.n.refillAll(l, nowNanos)
+	}
+	if err != nil {
+		return err // the second set goes on protecting; the next resync removes the detour
+	}
+	s.lookup = ""
+	if err := o.transactRestored(func(t *tx) { t.delSet(s.tb, second.name) }); err != nil {
+		return err
+	}
+	s.clean = true
+	return nil
+}
+
+// transactRestored writes the layout anew, and more.
+func (o *own) transactRestored(more func(*tx)) error {
+	t := new(tx)
+	if err := o.restore(t); err != nil {
+		return err
+	}
+	more(t)
+	return o.n.link.transact(t)
+}
