@@ -1,0 +1,269 @@
+package matchers
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/f2bpipe/f2bpipe/pipeline"
+)
+
+// ClockRule says what a line's date has to do with the clock.
+type ClockRule uint8
+
+// The rules.
+const (
+	// ByLog takes the date as the log has it; a line without one gets the last
+	// date of its input, or the clock's where there was none. For piped logs.
+	ByLog ClockRule = iota
+	// ByClock is fail2ban's rule for a running jail: while an input is caught up
+	// with, lines older than findtime are dropped; lines just written that are more
+	// than a minute off happen now; nothing happens in the future.
+	ByClock
+	// Undated takes the date as the log has it and leaves a line without one
+	// without: its failures have AtNanos = NoTime. For tests of a filter.
+	Undated
+)
+
+// NoTime is the AtNanos of a failure whose line had no date.
+const NoTime = -1 << 63
+
+// Options say how a set reads lines.
+type Options struct {
+	Now      func() int64 // the clock, nanoseconds since the epoch; asked once a batch
+	Clock    ClockRule
+	All      bool           // try every failregex and report each that matches
+	Fields   bool           // fill Failure.Fields
+	RawHost  bool           // a host that is a name is the ID itself, whatever usedns says
+	Resolver Resolver       // nil: names have no addresses
+	Location *time.Location // of dates without a zone; nil: time.Local
+	Log      *slog.Logger   // nil: nothing is logged
+}
+
+// JailFilter is a jail as a matcher sees it.
+type JailFilter struct {
+	Jail     *pipeline.Jail
+	Filter   *Filter
+	Dates    []string // datepattern; nil: the defaults
+	TimeZone string   // logtimezone
+	Encoding string   // logencoding; empty: auto
+}
+
+// Counters count what became of the lines of a jail. They are added to once a batch.
+type Counters struct {
+	Matched  atomic.Int64 // lines that a failregex matched, failures or not
+	Ignored  atomic.Int64 // lines that an ignoreregex took out
+	TooOld   atomic.Int64 // matches older than findtime while catching up
+	NoDate   atomic.Int64 // matches without a date, dropped under ByClock
+	NoID     atomic.Int64 // matches that name nobody: no group took part, or the name has no address
+	Sessions atomic.Int64 // sessions that were lost for want of room
+}
+
+// Set is the matcher of one input: every jail that watches it. It implements
+// pipeline.Matcher. Jails with one date setting and encoding share a line's date.
+type Set struct {
+	opts  Options
+	views []*view
+	jails []*member
+	w     worker
+	arena []byte // text of the failures of a batch
+	field []pipeline.Field
+	now   int64
+
+	invalid int64 // lines of the batch that were not valid in the first view's encoding
+
+	newest atomic.Int64 // the last date of the batch before, nanoseconds
+}
+
+// A member is a jail in a set, with the state that hangs on its identity.
+type member struct {
+	JailFilter
+	view     *view
+	state    *jailState
+	counters *Counters
+}
+
+// jailState is what the lines before have left for those to come. It outlives
+// a set: a reload hands it on.
+type jailState struct {
+	sessions *sessions
+	buffer   []tuple // maxlines
+	warned   [warnings]int64
+	counters Counters
+}
+
+// NewSet compiles the date patterns of the jails and returns their set. Jails
+// that prev holds keep their state: sessions, counters, line buffers.
+func NewSet(opts Options, jails []JailFilter, prev *Set) (*Set, error) {
+	s := &Set{opts: opts, now: opts.Now()}
+	byKey := map[string]*view{}
+	for _, j := range jails {
+		key := fmt.Sprintf("%q %q %q", j.Dates, j.TimeZone, strings.ToLower(j.Encoding))
+		v := byKey[key]
+		if v == nil {
+			var err error
+			if v, err = newView(j, opts.Location, s.now); err != nil {
+				return nil, fmt.Errorf("jail %s: %w", j.Jail.Name, err)
+			}
+			byKey[key] = v
+			s.views = append(s.views, v)
+		}
+		state := prev.stateOf(j.Jail)
+		if state == nil {
+			state = &jailState{sessions: newSessions()}
+		}
+		s.jails = append(s.jails, &member{JailFilter: j, view: v, state: state, counters: &state.counters})
+	}
+	return s, nil
+}
+
+func (s *Set) stateOf(j *pipeline.Jail) *jailState {
+	if s == nil {
+		return nil
+	}
+	for _, m := range s.jails {
+		if m.Jail == j {
+			return m.state
+		}
+	}
+	return nil
+}
+
+// Counters returns the counters of a jail of this set, nil where it is none.
+func (s *Set) Counters(j *pipeline.Jail) *Counters {
+	if st := s.stateOf(j); st != nil {
+		return &st.counters
+	}
+	return nil
+}
+
+// Match implements pipeline.Matcher.
+func (s *Set) Match(dst []pipeline.Failure, b *pipeline.Batch) []pipeline.Failure {
+	s.arena, s.field = s.arena[:0], s.field[:0]
+	s.now = s.opts.Now()
+	data := b.Data
+	for n := int64(0); len(data) > 0; n++ {
+		end := bytes.IndexByte(data, '\n')
+		if end < 0 {
+			end = len(data) - 1 // no source does this; the line is not lost if one did
+		}
+		s.w.joined = s.w.joined[:0]
+		l := line{raw: trimCR(data[:end]), no: b.First + n, live: b.Live}
+		l.whole = data[:end+1]
+		if int(n) < len(b.Stamps) {
+			l.stamp, l.stamped = b.Stamps[n], true
+		}
+		dst = s.matchLine(dst, &l)
+		data = data[end+1:]
+	}
+	if b.Input != nil {
+		b.Input.Invalid.Add(s.invalid)
+		s.invalid = 0
+	}
+	for _, v := range s.views {
+		if at, ok := v.last(s.now); ok {
+			s.newest.Store(at)
+		}
+	}
+	return dst
+}
+
+func trimCR(b []byte) []byte {
+	for len(b) > 0 && b[len(b)-1] == '\r' {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// A line is one line of a batch.
+type line struct {
+	raw     []byte // without its end
+	whole   []byte // with it
+	no      int64
+	live    bool
+	stamp   int64 // the entry's time
+	stamped bool
+}
+
+func (s *Set) matchLine(dst []pipeline.Failure, l *line) []pipeline.Failure {
+	for _, v := range s.views {
+		v.ready = false
+	}
+	for _, m := range s.jails {
+		v := m.view
+		if !v.ready {
+			if valid := v.read(&s.w.machine, l, s.now); !valid && v == s.views[0] {
+				s.invalid++
+			}
+		}
+		if m.Filter.maxLines > 1 {
+			dst = s.matchLines(dst, m, l)
+		} else {
+			dst = s.matchOne(dst, m, l)
+		}
+	}
+	return dst
+}
+
+// matchOne runs a jail's filter over one line.
+func (s *Set) matchOne(dst []pipeline.Failure, m *member, l *line) []pipeline.Failure {
+	f, buf := m.Filter, m.view.buf
+	early := f.ignoresEarly()
+	if early && f.ignores(&s.w, buf) {
+		m.counters.Ignored.Add(1)
+		return dst
+	}
+	content, ok := f.prefilter(&s.w, buf)
+	if !ok {
+		return dst
+	}
+	for next := 0; ; {
+		rule := f.match(&s.w, content, next)
+		if rule < 0 {
+			return dst
+		}
+		// The values point into content, which an ignoreregex leaves alone.
+		if f.ignores(&s.w, content) {
+			m.counters.Ignored.Add(1)
+		} else {
+			dst = s.settle(dst, m, l, rule, 1)
+		}
+		if !s.opts.All {
+			return dst
+		}
+		next = rule + 1
+	}
+}
+
+// TimeOf returns the time in a line, and false where it has none: for a
+// source that looks for the place where to start.
+func (s *Set) TimeOf(text []byte) (atNanos int64, ok bool) {
+	for _, v := range s.views {
+		if at, ok := v.timeOf(&s.w.machine, trimCR(text), s.now); ok {
+			return at, true
+		}
+	}
+	return 0, false
+}
+
+var _ pipeline.Matcher = (*Set)(nil)
+
+// Check reports what of a jail NewSet would refuse: a date pattern, a time zone
+// or an encoding.
+func Check(j JailFilter) error {
+	_, err := newView(j, nil, time.Now().UnixNano())
+	return err
+}
+
+// Lag returns how old the newest date of the lines was when they were matched
+// last, where the input has more bytes to read; else 0.
+func (s *Set) Lag(nowNanos, bytes int64) time.Duration {
+	newest := s.newest.Load()
+	if bytes == 0 || newest == 0 || newest > nowNanos {
+		return 0
+	}
+	return time.Duration(nowNanos - newest)
+}

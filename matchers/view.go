@@ -1,0 +1,149 @@
+package matchers
+
+import (
+	"time"
+
+	"github.com/f2bpipe/f2bpipe/matchers/dates"
+	"github.com/f2bpipe/f2bpipe/matchers/regex"
+)
+
+// A view is a line as all jails with one date setting and encoding see it.
+type view struct {
+	detector *dates.Detector
+	order    *dates.Order
+	decoder  *decoder
+	decoded  []byte // memory
+	cut      []byte // memory
+
+	ready bool
+	text  []byte // the line, valid UTF-8, without its end
+	date  []byte // what was cut out of it
+	pre   []byte // text before and after the date
+	post  []byte
+	buf   []byte // pre, post and a newline: what filters search
+	found dates.Found
+	dated bool // a date was found, maybe an empty one
+
+	at     int64 // its time, once asked
+	atOK   bool
+	atDone bool
+
+	// The last date: that of lastText where it is set, else lastAt.
+	lastAt    int64
+	lastText  []byte // in the batch
+	lastFound dates.Found
+	hasLast   bool
+}
+
+func newView(j JailFilter, loc *time.Location, now int64) (*view, error) {
+	// The years that %ExY takes reach to the later of both clocks: a log of today
+	// is understood under a clock that was set back.
+	d, err := dates.New(dates.Setting{Patterns: j.Dates, Zone: j.TimeZone, Location: loc}, max(now, time.Now().UnixNano()))
+	if err != nil {
+		return nil, err
+	}
+	dec, err := newDecoder(j.Encoding)
+	if err != nil {
+		return nil, err
+	}
+	return &view{detector: d, order: dates.NewOrder(d), decoder: dec}, nil
+}
+
+// read makes the view one of the given line: decoded, its date found and cut
+// out. It returns whether the line was valid in its encoding.
+func (v *view) read(m *regex.Machine, l *line, now int64) (valid bool) {
+	v.ready, v.atDone, v.dated = true, false, false
+	v.text, valid = v.decoder.decode(v.decoded[:0], l.raw)
+	if !valid {
+		v.decoded = v.text[:0]
+	}
+	v.pre, v.date, v.post = nil, nil, v.text
+	if !l.stamped {
+		if v.found, v.dated = v.detector.Find(m, v.order, v.text); v.dated {
+			v.pre, v.date, v.post = v.text[:v.found.Start], v.text[v.found.Start:v.found.End], v.text[v.found.End:]
+			v.order.Hit(v.found, v.text, now)
+			v.noteLast(valid, now)
+		}
+	} else {
+		v.lastAt, v.lastText, v.hasLast = l.stamp, nil, true
+	}
+	// Where the rest of the line is searched as it stands in the batch, its
+	// newline is there already.
+	if n := len(l.whole) - len(v.post) - 1; valid && len(v.pre) == 0 && len(v.text)+1 == len(l.whole) && sameArray(v.text, l.whole) {
+		v.buf = l.whole[n:]
+		return true
+	}
+	v.cut = append(append(append(v.cut[:0], v.pre...), v.post...), '\n')
+	v.buf = v.cut
+	return valid
+}
+
+func sameArray(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && &a[0] == &b[0] }
+
+// time returns the time of the line, by rule:  the entry's, the date's, for an
+// optional date that is empty the last one or the clock's.
+func (v *view) time(l *line, now int64) (at int64, ok bool) {
+	if !v.atDone {
+		v.atDone = true
+		switch {
+		case l.stamped:
+			v.at, v.atOK = l.stamp, true
+		case v.dated && len(v.date) > 0:
+			v.at, v.atOK = v.detector.Time(&v.found, v.text, now)
+		case v.dated:
+			v.at, v.atOK = now, true
+			if last, ok := v.recent(now); ok {
+				v.at = last
+			}
+		default:
+			v.at, v.atOK = 0, false
+		}
+	}
+	return v.at, v.atOK
+}
+
+// noteLast remembers the line as the last one with a date. Its time is only
+// worked out when a line without a date asks for it, or the batch ends.
+func (v *view) noteLast(inBatch bool, now int64) {
+	if len(v.date) == 0 {
+		return
+	}
+	v.lastText, v.lastFound = v.text, v.found
+	if !inBatch {
+		v.keepLast(now)
+	}
+}
+
+// keepLast works out the last date while its text is still there.
+func (v *view) keepLast(now int64) {
+	if v.lastText == nil {
+		return
+	}
+	if at, ok := v.detector.Time(&v.lastFound, v.lastText, now); ok {
+		v.lastAt, v.hasLast = at, true
+	}
+	v.lastText = nil
+}
+
+// last returns the last date that a line had.
+func (v *view) last(now int64) (at int64, ok bool) {
+	v.keepLast(now)
+	return v.lastAt, v.hasLast
+}
+
+// recent returns the last date where it is less than a minute old.
+func (v *view) recent(now int64) (at int64, ok bool) {
+	at, ok = v.last(now)
+	return at, ok && at > now-minute
+}
+
+// timeOf is the time in a text, apart from the line that is being looked at.
+func (v *view) timeOf(m *regex.Machine, text []byte, now int64) (int64, bool) {
+	decoded, _ := v.decoder.decode(nil, text)
+	var found dates.Found
+	found, ok := v.detector.Find(m, v.order, decoded)
+	if !ok || found.Start == found.End {
+		return 0, false
+	}
+	return v.detector.Time(&found, decoded, now)
+}
