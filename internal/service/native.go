@@ -1,0 +1,393 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/f2bpipe/f2bpipe/internal/config"
+	"github.com/f2bpipe/f2bpipe/internal/control"
+	"github.com/f2bpipe/f2bpipe/pipeline"
+)
+
+// Our own verbs on the control socket. Arguments and answers are JSON.
+const (
+	VerbStatus = "status" // StatusArgs -> Status
+	VerbBan    = "ban"    // BanArgs -> Done
+	VerbUnban  = "unban"  // UnbanArgs -> Done
+	VerbBanned = "banned" // nothing -> []BanInfo
+	VerbStop   = "stop"   // nothing -> nothing
+	VerbDecide = "decide" // []Decision -> Done: what a pipe has decided
+)
+
+// StatusArgs ask for one jail, or for all where Jail is empty.
+type StatusArgs struct {
+	Jail string `json:"jail,omitempty"`
+}
+
+// Status is the state of the service. Keys are only ever added.
+type Status struct {
+	Version  string         `json:"version"`
+	Enforced bool           `json:"enforced"`
+	Reason   string         `json:"reason"` // why bans are not enforced
+	Jails    []JailStatus   `json:"jails"`
+	Sources  []SourceStatus `json:"sources"`
+	Counter  CounterStatus  `json:"counter"`
+}
+
+// JailStatus is the state of a jail.
+type JailStatus struct {
+	Name   string `json:"name"`
+	Failed struct {
+		Current int `json:"current"`
+		Total   int `json:"total"`
+	} `json:"failed"`
+	Banned struct {
+		Current int      `json:"current"`
+		Total   int      `json:"total"`
+		List    []string `json:"list"`
+	} `json:"banned"`
+	Enforced int      `json:"enforced"` // of the current bans
+	Leaks    int      `json:"leaks"`    // bans decided for somebody banned already
+	Files    []string `json:"files"`
+	Lines    struct {
+		Matched int64 `json:"matched"`
+		Ignored int64 `json:"ignored"`
+		TooOld  int64 `json:"too_old"`
+		NoDate  int64 `json:"no_date"`
+		NoID    int64 `json:"no_id"`
+	} `json:"lines"`
+	TooComplex int64 `json:"too_complex"` // searches that were given up
+}
+
+// SourceStatus is the state of one input.
+type SourceStatus struct {
+	Name       string  `json:"name"`
+	Lines      int64   `json:"lines"`
+	Bytes      int64   `json:"bytes"`
+	Cut        int64   `json:"cut"`
+	Invalid    int64   `json:"invalid"`
+	LagBytes   int64   `json:"lag_bytes"`
+	LagSeconds float64 `json:"lag_seconds"` // how old the last line was when it was read, where bytes lag
+}
+
+// CounterStatus is the state of the failure counter.
+type CounterStatus struct {
+	Entries  int   `json:"entries"`
+	Room     int   `json:"room"`
+	Evicted  int64 `json:"evicted"`
+	LostHits int64 `json:"lost_hits"`
+	Late     int64 `json:"late"`
+}
+
+// BanArgs are bans by command.
+type BanArgs struct {
+	Jail    string   `json:"jail"`
+	IDs     []string `json:"ids"`
+	Seconds *float64 `json:"seconds"` // nil: the jail's bantime; negative: permanent
+	Force   bool     `json:"force"`   // ban even what is guarded
+}
+
+// UnbanArgs end bans.
+type UnbanArgs struct {
+	Jail string   `json:"jail"` // empty: every jail
+	IDs  []string `json:"ids"`
+	All  bool     `json:"all"`
+}
+
+// Done is what came of bans and unbans.
+type Done struct {
+	Changed int       `json:"changed"`
+	Refused []Refusal `json:"refused"`
+}
+
+// Refusal is an ID that a command could not ban or free, or not in the kernel.
+type Refusal struct {
+	ID      string `json:"id"`
+	Problem string `json:"problem"`
+}
+
+// Decision is a ban that another process has decided.
+type Decision struct {
+	Jail     string `json:"jail"`
+	ID       string `json:"id"`
+	At       int64  `json:"at"`    // nanoseconds since the epoch
+	Until    int64  `json:"until"` // likewise; pipeline.Permanent
+	Failures int    `json:"failures"`
+}
+
+// BanInfo is a ban in force.
+type BanInfo struct {
+	Jail     string   `json:"jail"`
+	IP       string   `json:"ip"`
+	Time     float64  `json:"time"`
+	Until    *float64 `json:"until"` // null: permanent
+	Failures int      `json:"failures"`
+	Enforced bool     `json:"enforced"`
+	Problem  string   `json:"problem,omitempty"`
+}
+
+// Native implements control.Native.
+func (v verbs) Native(ctx context.Context, verb string, args json.RawMessage) (any, error) {
+	switch verb {
+	case VerbStatus:
+		return with(args, func(a StatusArgs) (any, error) { return v.status(a) })
+	case VerbBan:
+		return with(args, func(a BanArgs) (any, error) { return v.ban(ctx, a) })
+	case VerbUnban:
+		return with(args, func(a UnbanArgs) (any, error) { return v.unban(ctx, a) })
+	case VerbDecide:
+		return with(args, func(a []Decision) (any, error) { return v.decide(ctx, a) })
+	case VerbBanned:
+		return v.banned(), nil
+	case VerbStop:
+		return nil, v.Stop(ctx)
+	}
+	return nil, fmt.Errorf("verb %q is not known: the service is of another version", verb)
+}
+
+// with reads the arguments and calls f.
+func with[T any](args json.RawMessage, f func(T) (any, error)) (any, error) {
+	var a T
+	if err := json.Unmarshal(args, &a); err != nil {
+		return nil, fmt.Errorf("read arguments: %w", err)
+	}
+	return f(a)
+}
+
+func (v verbs) status(a StatusArgs) (*Status, error) {
+	out := &Status{Version: v.cfg.Version, Jails: []JailStatus{}, Sources: []SourceStatus{}}
+	out.Enforced, out.Reason = v.enforced()
+	for _, j := range v.jails {
+		if a.Jail == "" || a.Jail == j.config.Name {
+			out.Jails = append(out.Jails, v.jailStatus(j))
+		}
+	}
+	if a.Jail != "" && len(out.Jails) == 0 {
+		return nil, control.ErrorUnknownJail(a.Jail)
+	}
+	for _, in := range v.inputList() {
+		out.Sources = append(out.Sources, SourceStatus{Name: in.Name, Lines: in.Lines.Load(), Bytes: in.Bytes.Load(), Cut: in.Cut.Load(),
+			Invalid: in.Invalid.Load(), LagBytes: in.Lag.Load(), LagSeconds: in.set.Lag(v.clock.Now(), in.Lag.Load()).Seconds()})
+	}
+	w := v.window.Stats()
+	out.Counter = CounterStatus{Entries: w.Entries, Room: w.Room, Evicted: w.Evicted, LostHits: w.LostHits, Late: w.Late}
+	return out, nil
+}
+
+// enforced says whether bans are in the kernel, and why not.
+func (s *Service) enforced() (bool, string) {
+	if s.nft == nil {
+		return false, "dry run: nothing is banned"
+	}
+	return s.nft.State()
+}
+
+func (v verbs) jailStatus(j *jail) JailStatus {
+	out := JailStatus{Name: j.config.Name, Files: append([]string{}, v.filesOf(j)...)}
+	out.Failed.Current, out.Failed.Total = v.window.Failing(j.identity)
+	totals := v.ledger.Totals(j.identity)
+	out.Banned.Current, out.Banned.Total, out.Banned.List = totals.Current, totals.Total, []string{}
+	out.Enforced, out.Leaks = totals.Enforced, totals.Leaks
+	for _, b := range v.ledger.Banned(j.identity) {
+		out.Banned.List = append(out.Banned.List, b.ID.String())
+	}
+	for _, in := range v.inputList() {
+		if c := in.set.Counters(j.identity); c != nil {
+			out.Lines.Matched += c.Matched.Load()
+			out.Lines.Ignored += c.Ignored.Load()
+			out.Lines.TooOld += c.TooOld.Load()
+			out.Lines.NoDate += c.NoDate.Load()
+			out.Lines.NoID += c.NoID.Load()
+		}
+	}
+	if j.matcher.Filter != nil {
+		for _, re := range j.matcher.Filter.Failregex() {
+			out.TooComplex += re.TooComplexCount()
+		}
+	}
+	return out
+}
+
+func (v verbs) ban(ctx context.Context, a BanArgs) (*Done, error) {
+	if a.Jail == "" {
+		a.Jail = Manual
+	}
+	j, err := v.byName(a.Jail)
+	if err != nil {
+		return nil, err
+	}
+	var banTime *time.Duration
+	if a.Seconds != nil {
+		d := time.Duration(*a.Seconds * float64(time.Second))
+		banTime = &d
+	}
+	var guarded []Refusal
+	if !a.Force {
+		a.IDs, guarded = guard(a.IDs)
+	}
+	done, err := v.banIDs(ctx, j, a.IDs, banTime)
+	done.Refused = append(guarded, done.Refused...)
+	return &done, err
+}
+
+// guard leaves out what covers an address of this host: to ban oneself is
+// mostly a slip.
+func guard(texts []string) (rest []string, refused []Refusal) {
+	own, _ := net.InterfaceAddrs() // without them nothing is guarded
+	for _, text := range texts {
+		p, ok := pipeline.ParseID(text).Prefix()
+		if ok && slices.ContainsFunc(own, func(a net.Addr) bool {
+			host, err := netip.ParsePrefix(a.String())
+			return err == nil && p.Contains(host.Addr().Unmap())
+		}) {
+			refused = append(refused, Refusal{text, "covers an address of this host; --force bans it all the same"})
+			continue
+		}
+		rest = append(rest, text)
+	}
+	return rest, refused
+}
+
+// banIDs bans addresses and networks and returns when the kernel has them. An
+// ID that is refused, or not enforced, does not keep the others from it.
+func (v verbs) banIDs(ctx context.Context, j *jail, texts []string, banTime *time.Duration) (Done, error) {
+	out := Done{Refused: []Refusal{}}
+	var ids []pipeline.ID
+	for _, text := range texts {
+		id, err := parseTarget(text)
+		if err != nil {
+			out.Refused = append(out.Refused, Refusal{text, err.Error()})
+			continue
+		}
+		ids = append(ids, id)
+	}
+	length := j.identity.Policy().BanTime
+	if banTime != nil {
+		length = *banTime
+	}
+	now := v.clock.Now()
+	until := pipeline.Permanent
+	if length >= 0 {
+		until = now + int64(length)
+	}
+	var err error
+	out.Changed, err = v.ledger.Ban(ctx, j.identity, ids, now, until)
+	return out, out.refuse(err)
+}
+
+// refuse notes the IDs that an error of the ledger names; what remains is
+// returned.
+func (d *Done) refuse(err error) error {
+	if err == nil {
+		return nil
+	}
+	errs := []error{err}
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		errs = joined.Unwrap()
+	}
+	var rest []error
+	for _, e := range errs {
+		var id *pipeline.IDError
+		if errors.As(e, &id) {
+			d.Refused = append(d.Refused, Refusal{id.ID.String(), "not enforced: " + id.Err.Error()})
+		} else {
+			rest = append(rest, e)
+		}
+	}
+	return errors.Join(rest...)
+}
+
+func (v verbs) unban(ctx context.Context, a UnbanArgs) (*Done, error) {
+	var j *jail
+	if a.Jail != "" {
+		var err error
+		if j, err = v.byName(a.Jail); err != nil {
+			return nil, err
+		}
+	}
+	if a.All {
+		a.IDs = nil
+	} else if len(a.IDs) == 0 {
+		return nil, errors.New("nobody named")
+	}
+	n, err := v.unbanIDs(ctx, j, a.IDs)
+	out := &Done{Changed: n, Refused: []Refusal{}}
+	return out, out.refuse(err)
+}
+
+// unbanIDs frees IDs (nil: all) of a jail (nil: of every one) and forgets their failures.
+func (v verbs) unbanIDs(ctx context.Context, j *jail, texts []string) (int, error) {
+	var ids []pipeline.ID
+	for _, text := range texts {
+		ids = append(ids, pipeline.ParseID(text))
+	}
+	var identity *pipeline.Jail
+	if j != nil {
+		identity = j.identity
+	}
+	n, err := v.ledger.Unban(ctx, identity, ids, v.clock.Now())
+	for _, each := range v.jails {
+		if len(ids) > 0 && (j == nil || j == each) {
+			v.window.Forget(each.identity, ids...)
+		}
+	}
+	return n, err
+}
+
+// decide takes the bans that a pipe has decided.
+func (v verbs) decide(ctx context.Context, list []Decision) (*Done, error) {
+	out := &Done{Refused: []Refusal{}}
+	now := v.clock.Now()
+	for _, d := range list {
+		j := v.jail(d.Jail)
+		if j == nil {
+			j = v.jail(Manual)
+		}
+		id, err := parseTarget(d.ID)
+		if err != nil {
+			out.Refused = append(out.Refused, Refusal{d.ID, err.Error()})
+			continue
+		}
+		n, err := v.ledger.Ban(ctx, j.identity, []pipeline.ID{id}, now, d.Until)
+		out.Changed += n
+		if err := out.refuse(err); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+func (v verbs) banned() []BanInfo {
+	out := []BanInfo{}
+	for _, b := range v.ledger.Banned(nil) {
+		info := BanInfo{Jail: b.Jail.Name, IP: b.ID.String(), Time: epoch(b.AtNanos), Failures: b.Failures, Enforced: b.Enforced}
+		if b.UntilNanos != pipeline.Permanent {
+			until := epoch(b.UntilNanos)
+			info.Until = &until
+		}
+		if b.Err != nil {
+			info.Problem = b.Err.Error()
+		}
+		out = append(out, info)
+	}
+	return out
+}
+
+// epoch is nanoseconds as epoch seconds, to the microsecond.
+func epoch(nanos int64) float64 { return float64(nanos/1000) / 1e6 }
+
+// SameID says whether two texts name the same address, network or ID.
+func SameID(a, b string) bool { return pipeline.ParseID(a) == pipeline.ParseID(b) }
+
+// Seconds reads a length of time as jail.conf has it; negative is permanent.
+func Seconds(text string) (float64, error) {
+	d, err := config.ParseDuration(text)
+	return d.Seconds(), err
+}
