@@ -1,0 +1,47 @@
+# f2bpipe: `make run` and `make test` are all that a fresh machine with Go and make needs.
+
+GO      ?= go
+SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
+# sdjournal needs cgo and libsystemd's headers; the rest builds without.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -X main.version=$(VERSION)
+
+# What the tests run against: the real things.
+TEST_PACKAGES := fail2ban nftables iproute2 openssh-server openssh-client sshpass systemd-journal-remote python3 ripgrep
+
+.PHONY: all build run test soak bench ci deps clean
+
+all: build
+
+build: f2bpipe
+
+f2bpipe: FORCE
+	$(GO) build -ldflags '$(LDFLAGS)' -o $@ ./cmd/f2bpipe
+
+FORCE:
+
+# deps installs what is missing and says what it installs. Nothing to do is silent.
+deps:
+	@.ci/install libsystemd-dev pkg-config
+
+run: deps build
+	@.ci/demo
+
+test: deps
+	@.ci/install $(TEST_PACKAGES)
+	$(GO) vet ./...
+	$(GO) test ./...
+
+soak: deps
+	@.ci/install $(TEST_PACKAGES)
+	F2BPIPE_SOAK=1 F2BPIPE_REQUIRE_NETNS=1 F2BPIPE_REQUIRE_SHARED=1 F2BPIPE_REQUIRE_FAIL2BAN=1 $(GO) test -count=1 -timeout 60m -v ./... | grep -v '^=== '
+
+bench:
+	@mkdir -p bench/results
+	$(GO) test -run '^$$' -bench . -benchmem ./... | tee bench/results/$$(date -u +%Y-%m-%d).txt
+
+ci:
+	.ci/run
+
+clean:
+	rm -rf f2bpipe bench/corpora

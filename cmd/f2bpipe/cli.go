@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/f2bpipe/f2bpipe/internal/config"
+	"github.com/f2bpipe/f2bpipe/internal/stock"
+)
+
+// The exit statuses.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// stdio is what a command reads and writes.
+type stdio struct {
+	in       *os.File
+	out, err io.Writer
+}
+
+// commands is the grammar of the command line.
+type commands struct {
+	Run     runCmd     `cmd:"" help:"Run the service: all enabled jails, in the foreground."`
+	Pipe    pipeCmd    `cmd:"" help:"Read a log on stdin (or files) to its end and ban by one filter or jail."`
+	Status  statusCmd  `cmd:"" help:"Show the service's jails and their bans."`
+	Ban     banCmd     `cmd:"" help:"Ban addresses, networks or IDs."`
+	Unban   unbanCmd   `cmd:"" help:"End bans."`
+	Banned  bannedCmd  `cmd:"" help:"List who is banned, or say in which jails an address is."`
+	Stop    stopCmd    `cmd:"" help:"Stop the service."`
+	Test    testCmd    `cmd:"" help:"Try a filter on a log: what it finds, and nothing else."`
+	Version versionCmd `cmd:"" help:"Show the version."`
+}
+
+// configFlag is the flag of every command that reads the configuration.
+type configFlag struct {
+	Config string `help:"Configuration directory (default: /etc/f2bpipe if it holds a jail file, else /etc/fail2ban)." placeholder:"DIR" type:"path"`
+}
+
+// options returns what to read: the directory over the embedded configuration.
+func (c configFlag) options() config.Options {
+	return config.Options{Dir: c.dir(), Stock: stock.FS(), Superseded: stock.Superseded}
+}
+
+func (c configFlag) dir() string {
+	const own, theirs = "/etc/f2bpipe", "/etc/fail2ban"
+	if c.Config != "" {
+		return c.Config
+	}
+	// A folder that holds other things only (a package's notes) does not count.
+	for _, pattern := range []string{"jail.conf", "jail.local", "jail.d/*.conf", "jail.d/*.local"} {
+		if found, _ := filepath.Glob(filepath.Join(own, pattern)); len(found) > 0 {
+			return own
+		}
+	}
+	return theirs
+}
+
+// usageError is a mistake on the command line that the grammar does not catch.
+type usageError struct{ error }
+
+// run carries out a command line and returns the exit status.
+func run(args []string, std stdio) int {
+	var cli commands
+	exit := -1
+	parser, err := kong.New(&cli, kong.Name("f2bpipe"), kong.Description("fail2ban's configuration, filters and commands in a stream pipeline that keeps up with any log."),
+		kong.Writers(std.out, std.err), kong.Exit(func(status int) { exit = status }), kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err) // the grammar above is wrong
+	}
+	if len(args) < 2 {
+		args = append(args, "--help")
+	}
+	command, err := parser.Parse(args[1:])
+	switch {
+	case exit >= 0: // --help
+		return exit
+	case err != nil:
+		fmt.Fprintf(std.err, "f2bpipe: %v\ntry: f2bpipe --help\n", err)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	out := bufio.NewWriter(std.out)
+	command.BindTo(ctx, (*context.Context)(nil))
+	err = command.Run(&cli, &streams{stdio: std, buffered: out})
+	if flushErr := out.Flush(); err == nil && flushErr != nil && !errors.Is(flushErr, syscall.EPIPE) {
+		err = fmt.Errorf("write output: %w", flushErr)
+	}
+	return status(err, std.err)
+}
+
+// streams are a command's stdio, its output buffered until it returns.
+type streams struct {
+	stdio
+	buffered *bufio.Writer
+}
+
+// silent is an exit status 1 without a message: the output has said it.
+var errSilent = errors.New("failed")
+
+// status prints an error and returns the exit status for it.
+func status(err error, w io.Writer) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errSilent):
+		return exitFailed
+	case errors.As(err, &usage):
+		fmt.Fprintf(w, "f2bpipe: %v\n", err)
+		return exitUsage
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(w, "f2bpipe: %s\n", strings.TrimRight(line, "\n"))
+	}
+	return exitFailed
+}

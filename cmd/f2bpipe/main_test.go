@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"f2bpipe": main})
+}
+
+// TestScripts runs every command, flag, exit status and message in testdata/script.
+func TestScripts(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("LOGS", filepath.Join(root, "testdata"))
+			env.Setenv("TZ", "UTC")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"generate": generate, "exits": exits},
+	})
+}
+
+// exits STATUS PROGRAM ARG… runs a program that must end with that very status.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS PROGRAM ARG...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "f2bpipe")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "f2bpipe")
+	return path, exec.Command("go", "build", "-o", path, ".").Run()
+})
+
+// buildBinary returns the path of the program, built once.
+func buildBinary(t *testing.T) string {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatalf("build: %v", err)
+	}
+	return path
+}
+
+// generate FILE KIND writes input that no script should hold: "no-newline" is
+// 10 MB of one byte, "random" 1 MB of random bytes.
+func generate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: generate FILE KIND")
+	}
+	var data []byte
+	switch args[1] {
+	case "no-newline":
+		data = make([]byte, 10<<20)
+		for i := range data {
+			data[i] = 'a'
+		}
+	case "random":
+		data = make([]byte, 1<<20)
+		seed := uint64(1)
+		for i := range data {
+			seed = seed*6364136223846793005 + 1442695040888963407
+			data[i] = byte(seed >> 56)
+		}
+	default:
+		ts.Fatalf("kind %q is not known", args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
