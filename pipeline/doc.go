@@ -51,7 +51,8 @@
 // newest failure's for a dry run over old lines. Bans end by a heap: the timer
 // sleeps until the next end, 5 s at most, so that a wall clock that is set is
 // followed. fail2ban drops an address that has not failed for findtime at a
-// beat of 5 s; Window.Expire is that beat.
+// beat of 5 s; Window.Expire is that beat. Over a log that is read at once
+// (Config.NoBeat, and wherever the log is the clock) it does not strike.
 //
 // # Shutdown
 //

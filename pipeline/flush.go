@@ -126,7 +126,7 @@ func (f *Flusher) push(v Verb, k banKey, h *held, w *wait) (counts bool) {
 	if it.held != h {
 		it.held, it.counted = h, false
 	}
-	it.ban = h.ban
+	it.ban = h.decided
 	signal(f.wake)
 	if f.cfg.Background {
 		return false

@@ -47,6 +47,7 @@ type banKey struct {
 // held is a ban in the ledger.
 type held struct {
 	ban      Ban
+	decided  Ban      // the decision that its end comes from: what sinks are told
 	index    int      // in the expiry heap; -1: not in it
 	waiting  int      // orders that enforcing sinks have not answered
 	refused  *Flusher // whose sink could not carry out the last order
@@ -158,7 +159,7 @@ func (l *Ledger) take(b Ban, nowNanos int64, leaky bool, w *wait) bool {
 	k := banKey{b.Jail, b.ID}
 	if h := l.bans[k]; h != nil {
 		if b.UntilNanos > h.ban.UntilNanos {
-			h.ban.UntilNanos = b.UntilNanos
+			h.ban.UntilNanos, h.decided = b.UntilNanos, b
 			l.ends.set(h)
 			l.order(VerbProlong, k, h, w)
 			l.tell(Event{Kind: EventProlong, Ban: h.ban, AtNanos: nowNanos})
@@ -178,7 +179,7 @@ func (l *Ledger) take(b Ban, nowNanos int64, leaky bool, w *wait) bool {
 		w.finish(b.ID, ErrFull)
 		return false
 	}
-	h := &held{ban: b, index: -1}
+	h := &held{ban: b, decided: b, index: -1}
 	l.bans[k] = h
 	l.ends.set(h)
 	t.Current++

@@ -20,6 +20,9 @@ type Config struct {
 
 	// Stay keeps the pipeline running when every source has ended, until it is stopped.
 	Stay bool
+	// NoBeat keeps what an address has counted however long it is quiet: for a
+	// log that is read at once, whose times are not the clock's.
+	NoBeat bool
 	// StopTimeout is the time that everything has to end after ctx is done; 0: 1 s.
 	StopTimeout time.Duration
 
@@ -68,7 +71,6 @@ type Pipeline struct {
 	started  map[*Flusher]struct{}
 	flushers sync.WaitGroup
 	ends     map[*Input]Position // changed since the last checkpoint
-	beat     int64               // log clock: when the next beat is due
 	err      error               // the first one
 
 	readerEnded chan struct{} // has a token after a reader left the map

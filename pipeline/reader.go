@@ -191,31 +191,18 @@ func (s *step) do(b *Batch) {
 	_ = p.cfg.Ledger.throttle(p.hard, s.bans)
 }
 
-// countByLog counts one failure where the log is the clock: bans end and the
-// window's beat strikes between two failures. fail2ban's beat strikes at any
-// time within the 5 s before a line; here it is the first moment of these, and
-// strikes once more after the failure, as fail2ban's does.
+// countByLog counts one failure where the log is the clock: bans end between
+// two failures. The window's beat does not strike: over a log that is read at
+// once fail2ban's does not either, and what a quiet address had counted is
+// scaled down by its rate, not forgotten.
 func (s *step) countByLog(f *Failure) {
 	p := s.p
 	p.cfg.Clock.Advance(f.AtNanos)
 	now := p.cfg.Clock.Now()
 	p.cfg.Ledger.Expire(now)
-	p.beatByLog(now - int64(beatEvery))
-	ban, ok := p.cfg.Window.Add(f)
-	if ok {
+	if ban, ok := p.cfg.Window.Add(f); ok {
 		s.bans = append(s.bans, ban)
 		p.cfg.Ledger.enter(s.bans[len(s.bans)-1:], now)
-	}
-	p.beatByLog(now)
-}
-
-// beatByLog strikes the window's beat if it is due by the log's time.
-func (p *Pipeline) beatByLog(now int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if now >= p.beat {
-		p.beat = now + int64(beatEvery)
-		p.cfg.Window.Expire(now)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // tick ends bans when their time is over and strikes the window's beat, until
-// ctx is done. A log clock needs neither: batches bring their time along.
+// ctx is done. A log clock needs neither: the failures bring their time along.
 func (p *Pipeline) tick(ctx context.Context) {
 	if p.cfg.Clock.FromLog() {
 		return
@@ -20,7 +20,9 @@ func (p *Pipeline) tick(ctx context.Context) {
 	for {
 		select {
 		case <-beat.C:
-			p.cfg.Window.Expire(p.cfg.Clock.Now())
+			if !p.cfg.NoBeat {
+				p.cfg.Window.Expire(p.cfg.Clock.Now())
+			}
 		case <-end.C:
 		case <-p.cfg.Ledger.sooner:
 		case <-ctx.Done():

@@ -355,6 +355,8 @@ func TestGeneratedTrees(t *testing.T) {
 			t.Errorf("seed %d: the client fails, nothing is wrong here: %s", seed, failed)
 		case failed != "":
 			refused++
+		case problems.Jail("").Err() != nil:
+			t.Errorf("seed %d: the client reads it, here the whole tree is wrong: %v", seed, err)
 		default:
 			through++
 			if d := diff(withoutReasons(dumpLines(c)), withoutReasons(want)); d != "" {

@@ -334,7 +334,7 @@ func TestBoundedWork(t *testing.T) {
 		"filter.d/web.local", "[Definition]\nfailregex = <t0>\n"+tags.String()+"t30 =\n")
 	start := time.Now()
 	_, problems := Load(o)
-	if d := time.Since(start); d > 5*time.Second {
+	if d := time.Since(start); d > slowdown*time.Second {
 		t.Errorf("it took %v", d)
 	}
 	if got := problems.Errors(); len(got) != 2 || !strings.Contains(got[0].Message, "too many") || !strings.Contains(got[1].Message, "grows beyond") {
@@ -378,12 +378,17 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// With every jail of Debian's the best of three readings takes under a second.
 func TestDebianIsReadInTime(t *testing.T) {
 	dir := debianTree(t, "")
-	start := time.Now()
-	c, _ := Load(Options{Dir: dir, Enable: []string{AllJails}})
-	if d := time.Since(start); d > time.Second {
-		t.Errorf("%d jails took %v", len(c.Jails), d)
+	best := time.Duration(1<<63 - 1)
+	for range 3 {
+		start := time.Now()
+		Load(Options{Dir: dir, Enable: []string{AllJails}})
+		best = min(best, time.Since(start))
+	}
+	if best > slowdown*time.Second {
+		t.Errorf("it took %v", best)
 	}
 }
 

@@ -72,7 +72,7 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	defer stop()
 	s.stop = stop
 	line := pipeline.New(pipeline.Config{
-		Window: s.window, Ledger: s.ledger, Clock: s.clock, Flushers: []*pipeline.Flusher{s.flusher}, Watch: p.Watch, Log: s.log,
+		Window: s.window, Ledger: s.ledger, Clock: s.clock, Flushers: []*pipeline.Flusher{s.flusher}, Watch: p.Watch, Log: s.log, NoBeat: true,
 		Sources: []pipeline.Reading{{Name: input.Name, Source: &pipeSource{input: input.Input, pipe: p}}},
 	})
 	var serving sync.WaitGroup

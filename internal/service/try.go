@@ -125,7 +125,7 @@ func (t *Try) compile() (*matchers.Set, *pipeline.Jail, *matchers.Filter, error)
 	jail := pipeline.NewJail(name, pipeline.Policy{})
 	now := t.Now.UnixNano()
 	set, err := matchers.NewSet(matchers.Options{
-		Now: func() int64 { return now }, Clock: matchers.Undated, All: t.All, Fields: true, RawHost: true,
+		Now: func() int64 { return now }, Clock: matchers.Undated, All: t.All, Fields: true, RawHost: true, Exhaustive: true,
 	}, []matchers.JailFilter{{Jail: jail, Filter: filter, Dates: texts(rules.Datepattern)}}, nil)
 	return set, jail, filter, err
 }
