@@ -1,6 +1,7 @@
 package matchers
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -13,9 +14,10 @@ import (
 // A decoder turns the bytes of a line into UTF-8, as Python does with
 // errors='replace'. It is stateless and shared.
 type decoder struct {
-	name  string
-	table *encoding.Decoder // nil: UTF-8 or ASCII
-	ascii bool
+	name   string
+	table  *encoding.Decoder // nil: UTF-8 or ASCII
+	ascii  bool
+	single bool // one byte a character
 }
 
 // newDecoder returns the decoder of a logencoding; "" and "auto" are UTF-8.
@@ -27,7 +29,7 @@ func newDecoder(name string) (*decoder, error) {
 		return &decoder{name: "ASCII", ascii: true}, nil
 	case "latin-1", "latin1", "iso-8859-1", "iso8859-1", "8859", "cp819", "l1":
 		// By its own name the index would give Windows-1252.
-		return &decoder{name: name, table: charmap.ISO8859_1.NewDecoder()}, nil
+		return &decoder{name: name, table: charmap.ISO8859_1.NewDecoder(), single: true}, nil
 	case "utf-16", "utf-16le", "utf-16-le", "utf-16be", "utf-16-be", "utf-32":
 		return nil, fmt.Errorf("logencoding = %q: a line's end is not one byte in it; convert the log to UTF-8", name)
 	default:
@@ -41,7 +43,8 @@ func newDecoder(name string) (*decoder, error) {
 		if err != nil {
 			return nil, fmt.Errorf("logencoding = %q is not known; expected auto, UTF-8, ascii, latin-1 or another name that IANA lists", name)
 		}
-		return &decoder{name: name, table: enc.NewDecoder()}, nil
+		_, single := enc.(*charmap.Charmap)
+		return &decoder{name: name, table: enc.NewDecoder(), single: single}, nil
 	}
 }
 
@@ -123,6 +126,31 @@ func maximalSubpart(b []byte) int {
 	for n <= need && n < len(b) && b[n] >= lo && b[n] <= hi {
 		n++
 		lo, hi = 0x80, 0xbf
+	}
+	return n
+}
+
+// keepsASCII says whether ASCII text in the decoded line is there byte for
+// byte in the log: not so where characters of several bytes have such bytes.
+func (d *decoder) keepsASCII() bool { return d.table == nil || d.single }
+
+// countInvalid returns how many lines of a block are not valid. Encodings with a
+// table are taken as valid: a line of theirs is only decoded where it matters.
+func (d *decoder) countInvalid(data []byte) (n int64) {
+	valid := utf8.Valid
+	switch {
+	case d.table != nil:
+		return 0
+	case d.ascii:
+		valid = isASCII
+	}
+	if valid(data) {
+		return 0
+	}
+	for line := range bytes.Lines(data) {
+		if !valid(line) {
+			n++
+		}
 	}
 	return n
 }

@@ -50,6 +50,9 @@ func (s *Set) matchLines(dst []pipeline.Failure, m *member, l *line) []pipeline.
 		if ignored {
 			m.counters.Ignored.Add(1)
 		} else {
+			if s.opts.Trace != nil {
+				s.opts.Trace.lines = fullLines(matched)
+			}
 			dst = s.settle(dst, m, l, i, len(matched))
 		}
 		if !s.opts.All {
@@ -135,4 +138,13 @@ func splitTuples(lines []tuple, buf []byte, start, end int, skip []string) (matc
 		}
 	}
 	return matched, append(rest, lines[to:]...)
+}
+
+// fullLines returns the texts of lines, dates and all.
+func fullLines(lines []tuple) []string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = l.full
+	}
+	return out
 }

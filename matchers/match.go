@@ -15,6 +15,7 @@ type worker struct {
 	pre     [][]byte // fields that prefregex captured
 	values  [][]byte // fields of the match: slices of the buffers that were searched
 	joined  []byte   // values made of several groups; reset by the line
+	trace   *Trace   // nil: nobody watches
 }
 
 // fields returns a cleared slice of n values in s's memory.
@@ -29,6 +30,9 @@ func fields(s [][]byte, n int) [][]byte {
 
 // search runs a regular expression over buf; caps are valid until the machine's next use.
 func (w *worker) search(re *regex.Regexp, buf []byte) (caps []int32, ok bool) {
+	if w.trace != nil {
+		return w.trace.search(w, re, buf)
+	}
 	caps, result := re.Search(&w.machine, buf, 0)
 	return caps, result == regex.Match
 }
@@ -162,11 +166,15 @@ func (f *Filter) prefilter(w *worker, buf []byte) ([]byte, bool) {
 	return w.content, true
 }
 
-// match looks for the first failregex from index first on that matches buf,
-// which ends in a newline. It returns the rule's index, -1 for none; the fields
-// are in w.values and live as long as buf and until the worker's next use.
-func (f *Filter) match(w *worker, buf []byte, first int) int {
+// match looks for the first failregex from index first on, and among those that
+// may is for, that matches buf, which ends in a newline. It returns the rule's
+// index, -1 for none; the fields are in w.values and live as long as buf and
+// until the worker's next use.
+func (f *Filter) match(w *worker, buf []byte, first int, may candidates) int {
 	for i := first; i < len(f.fail); i++ {
+		if !may.has(i) {
+			continue
+		}
 		if caps, ok := w.search(f.fail[i].re, buf); ok {
 			w.values = append(w.values[:0], w.pre...)
 			w.collect(f.fail[i], buf, caps, w.values)
@@ -182,6 +190,9 @@ func (f *Filter) ignoresEarly() bool { return len(f.ignore) > 0 && len(f.ignore)
 
 // ignores says whether an ignoreregex matches buf.
 func (f *Filter) ignores(w *worker, buf []byte) bool {
+	if w.trace != nil {
+		return w.trace.ignores(w, f, buf)
+	}
 	for _, re := range f.ignore {
 		if _, ok := w.search(re, buf); ok {
 			return true

@@ -21,10 +21,11 @@ type session struct {
 	values  []string // by field; set says which are there
 	set     []bool
 	users   map[string]struct{}
-	pending bool  // a failure without an ID was seen
-	lines   int   // matched lines that the next failure is made of
-	quiet   int   // matched lines that were no failure, and wait for one
-	born    int64 // the clock, nanoseconds
+	pending bool   // a failure without an ID was seen
+	lines   int    // matched lines that the next failure is made of
+	quiet   int    // matched lines that were no failure, and wait for one
+	born    int64  // the clock, nanoseconds
+	trail   *trail // what a trace keeps; nil without
 	bytes   int
 }
 
@@ -101,7 +102,7 @@ func (s *sessions) forget(id []byte) { s.byID.Remove(string(id)) }
 
 // size estimates the bytes that a session holds.
 func (sess *session) size(id int) int {
-	n := 256 + id
+	n := 256 + id + sess.trail.size()
 	for _, v := range sess.values {
 		n += 17 + len(v)
 	}

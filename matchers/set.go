@@ -33,14 +33,18 @@ const NoTime = -1 << 63
 
 // Options say how a set reads lines.
 type Options struct {
-	Now      func() int64 // the clock, nanoseconds since the epoch; asked once a batch
-	Clock    ClockRule
-	All      bool           // try every failregex and report each that matches
-	Fields   bool           // fill Failure.Fields
-	RawHost  bool           // a host that is a name is the ID itself, whatever usedns says
-	Resolver Resolver       // nil: names have no addresses
-	Location *time.Location // of dates without a zone; nil: time.Local
-	Log      *slog.Logger   // nil: nothing is logged
+	Now   func() int64 // the clock, nanoseconds since the epoch; asked once a batch
+	Clock ClockRule
+	All   bool // try every failregex and report each that matches
+	// Exhaustive looks at every line, also at those that no rule can match: all
+	// lines that an ignoreregex takes out are counted then.
+	Exhaustive bool
+	Fields     bool           // fill Failure.Fields
+	RawHost    bool           // a host that is a name is the ID itself, whatever usedns says
+	Resolver   Resolver       // nil: names have no addresses
+	Location   *time.Location // of dates without a zone; nil: time.Local
+	Log        *slog.Logger   // nil: nothing is logged
+	Trace      *Trace         // nil: nobody watches
 }
 
 // JailFilter is a jail as a matcher sees it.
@@ -72,8 +76,10 @@ type Set struct {
 	arena []byte // text of the failures of a batch
 	field []pipeline.Field
 	now   int64
+	batch *pipeline.Batch // that is being matched
+	at    line            // of it
 
-	invalid int64 // lines of the batch that were not valid in the first view's encoding
+	prefilter prefilter
 
 	newest atomic.Int64 // the last date of the batch before, nanoseconds
 }
@@ -84,6 +90,7 @@ type member struct {
 	view     *view
 	state    *jailState
 	counters *Counters
+	firstBit int // of its failregexes in a mask of candidates
 }
 
 // jailState is what the lines before have left for those to come. It outlives
@@ -115,7 +122,15 @@ func NewSet(opts Options, jails []JailFilter, prev *Set) (*Set, error) {
 		if state == nil {
 			state = &jailState{sessions: newSessions()}
 		}
-		s.jails = append(s.jails, &member{JailFilter: j, view: v, state: state, counters: &state.counters})
+		m := &member{JailFilter: j, view: v, state: state, counters: &state.counters}
+		m.firstBit = s.prefilter.add(m)
+		s.jails = append(s.jails, m)
+	}
+	if opts.Exhaustive {
+		s.prefilter = prefilter{}
+	}
+	if opts.Trace != nil {
+		opts.Trace.watch(s)
 	}
 	return s, nil
 }
@@ -143,32 +158,67 @@ func (s *Set) Counters(j *pipeline.Jail) *Counters {
 // Match implements pipeline.Matcher.
 func (s *Set) Match(dst []pipeline.Failure, b *pipeline.Batch) []pipeline.Failure {
 	s.arena, s.field = s.arena[:0], s.field[:0]
-	s.now = s.opts.Now()
-	data := b.Data
-	for n := int64(0); len(data) > 0; n++ {
-		end := bytes.IndexByte(data, '\n')
-		if end < 0 {
-			end = len(data) - 1 // no source does this; the line is not lost if one did
-		}
-		s.w.joined = s.w.joined[:0]
-		l := line{raw: trimCR(data[:end]), no: b.First + n, live: b.Live}
-		l.whole = data[:end+1]
-		if int(n) < len(b.Stamps) {
-			l.stamp, l.stamped = b.Stamps[n], true
-		}
-		dst = s.matchLine(dst, &l)
-		data = data[end+1:]
-	}
-	if b.Input != nil {
-		b.Input.Invalid.Add(s.invalid)
-		s.invalid = 0
-	}
+	s.now, s.batch = s.opts.Now(), b
+	s.opts.Trace.begin()
 	for _, v := range s.views {
+		v.seen = 0
+	}
+	if s.prefilter.scan(b.Data) {
+		dst = s.matchCandidates(dst)
+	} else {
+		dst = s.matchAll(dst)
+	}
+	if b.Input != nil && len(s.views) > 0 {
+		b.Input.Invalid.Add(s.views[0].decoder.countInvalid(b.Data))
+	}
+	s.batch = nil
+	for _, v := range s.views {
+		v.lookBack(&s.w.machine, b.Data, len(b.Data), s.now)
 		if at, ok := v.last(s.now); ok {
 			s.newest.Store(at)
 		}
 	}
 	return dst
+}
+
+// matchAll looks at every line of the batch.
+func (s *Set) matchAll(dst []pipeline.Failure) []pipeline.Failure {
+	data := s.batch.Data
+	next := 0 // candidate
+	for n, start := int64(0), 0; start < len(data); n++ {
+		end := bytes.IndexByte(data[start:], '\n')
+		if end += start + 1; end <= start {
+			end = len(data) // no source does this; the line is not lost if one did
+		}
+		dst = s.matchLine(dst, s.line(start, end, n), s.prefilter.mask(start, &next))
+		start = end
+	}
+	return dst
+}
+
+// matchCandidates looks at the lines that the prefilter found.
+func (s *Set) matchCandidates(dst []pipeline.Failure) []pipeline.Failure {
+	data, found := s.batch.Data, &s.prefilter.lines
+	counted, n := 0, int64(0) // lines before counted
+	for i := range found.Len() {
+		start, end := found.Line(i)
+		n += int64(bytes.Count(data[counted:start], newline))
+		counted = start
+		dst = s.matchLine(dst, s.line(start, end, n), found.Mask(i))
+	}
+	return dst
+}
+
+var newline = []byte{'\n'}
+
+// line is the n'th line of the batch, from 0, which stands in data[start:end].
+func (s *Set) line(start, end int, n int64) *line {
+	whole := s.batch.Data[start:end]
+	s.at = line{raw: trimCR(bytes.TrimSuffix(whole, newline)), whole: whole, start: start, end: end, no: s.batch.First + n, live: s.batch.Live}
+	if int(n) < len(s.batch.Stamps) {
+		s.at.stamp, s.at.stamped = s.batch.Stamps[n], true
+	}
+	return &s.at
 }
 
 func trimCR(b []byte) []byte {
@@ -182,34 +232,41 @@ func trimCR(b []byte) []byte {
 type line struct {
 	raw     []byte // without its end
 	whole   []byte // with it
+	start   int    // in the batch
+	end     int
 	no      int64
 	live    bool
 	stamp   int64 // the entry's time
 	stamped bool
 }
 
-func (s *Set) matchLine(dst []pipeline.Failure, l *line) []pipeline.Failure {
+// matchLine runs the filters over one line. mask says which rules it is a
+// candidate for; nil: all.
+func (s *Set) matchLine(dst []pipeline.Failure, l *line, mask []uint64) []pipeline.Failure {
+	s.w.joined = s.w.joined[:0]
 	for _, v := range s.views {
 		v.ready = false
 	}
 	for _, m := range s.jails {
+		may := candidates{mask: mask, first: m.firstBit}
+		if !may.any(len(m.Filter.fail)) && m.Filter.maxLines <= 1 {
+			continue
+		}
 		v := m.view
 		if !v.ready {
-			if valid := v.read(&s.w.machine, l, s.now); !valid && v == s.views[0] {
-				s.invalid++
-			}
+			v.read(&s.w.machine, l, s.now)
 		}
 		if m.Filter.maxLines > 1 {
 			dst = s.matchLines(dst, m, l)
 		} else {
-			dst = s.matchOne(dst, m, l)
+			dst = s.matchOne(dst, m, l, may)
 		}
 	}
 	return dst
 }
 
 // matchOne runs a jail's filter over one line.
-func (s *Set) matchOne(dst []pipeline.Failure, m *member, l *line) []pipeline.Failure {
+func (s *Set) matchOne(dst []pipeline.Failure, m *member, l *line, may candidates) []pipeline.Failure {
 	f, buf := m.Filter, m.view.buf
 	early := f.ignoresEarly()
 	if early && f.ignores(&s.w, buf) {
@@ -221,7 +278,7 @@ func (s *Set) matchOne(dst []pipeline.Failure, m *member, l *line) []pipeline.Fa
 		return dst
 	}
 	for next := 0; ; {
-		rule := f.match(&s.w, content, next)
+		rule := f.match(&s.w, content, next, may)
 		if rule < 0 {
 			return dst
 		}

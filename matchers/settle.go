@@ -40,20 +40,20 @@ func (s *Set) settle(dst []pipeline.Failure, m *member, l *line, rule, lines int
 	m.counters.Matched.Add(1)
 	values := s.w.values
 	var sess *session
-	inSession := values[fieldMLFID] != nil
+	inSession, nofail := values[fieldMLFID] != nil, false
 	if inSession {
-		var nofail bool
 		sess, nofail, lines = m.state.sessions.merge(values, lines, s.now)
 		m.counters.Sessions.Store(m.state.sessions.lost)
-		if nofail {
+		if nofail && !s.opts.Trace.reportsQuiet(s.opts.All) {
 			return dst
 		}
 	}
-	if s.opts.Clock == Undated && len(values[fieldNofail]) > 0 {
+	if s.opts.Clock == Undated && len(values[fieldNofail]) > 0 && !s.opts.Trace.reportsQuiet(true) {
 		// Without a session <F-NOFAIL> means nothing to fail2ban's server, which
 		// counts the match; its tests of a filter leave it out.
 		return dst
 	}
+	s.opts.Trace.note(s, rule, sess, nofail, len(dst))
 	failure := pipeline.Failure{Jail: m.Jail, AtNanos: at, Count: 1, Attempts: lines, Line: l.no, Regex: rule, Text: l.raw}
 	raw := s.opts.RawHost || m.Filter.useDNS == DNSRaw
 	fid := values[fieldFID]
@@ -79,7 +79,9 @@ func (s *Set) settle(dst []pipeline.Failure, m *member, l *line, rule, lines int
 		if !inSession {
 			m.counters.NoID.Add(1)
 		}
-		return dst
+		if !s.opts.Trace.reportsPending() {
+			return dst
+		}
 	}
 	return append(dst, s.complete(m, failure))
 }
@@ -139,6 +141,9 @@ func (s *Set) resolved(dst []pipeline.Failure, m *member, f pipeline.Failure, na
 // does not count at all.
 func (s *Set) timeFor(m *member, l *line) (at int64, ok bool) {
 	v := m.view
+	if v.dated && len(v.date) == 0 {
+		v.lookBack(&s.w.machine, s.batch.Data, l.start, s.now)
+	}
 	at, dated := v.time(l, s.now)
 	if !dated {
 		if at, ok = s.timeWithout(m, l); !ok {
@@ -171,6 +176,7 @@ func (s *Set) timeFor(m *member, l *line) (at int64, ok bool) {
 // timeWithout is the time of a line that has no date.
 func (s *Set) timeWithout(m *member, l *line) (at int64, ok bool) {
 	v := m.view
+	v.lookBack(&s.w.machine, s.batch.Data, l.start, s.now)
 	if s.opts.Clock == ByLog {
 		if at, ok = v.last(s.now); ok {
 			return at, true

@@ -1,6 +1,7 @@
 package matchers
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/matchers/dates"
@@ -16,6 +17,7 @@ type view struct {
 	cut      []byte // memory
 
 	ready bool
+	start int    // of the line in the batch
 	text  []byte // the line, valid UTF-8, without its end
 	date  []byte // what was cut out of it
 	pre   []byte // text before and after the date
@@ -33,6 +35,8 @@ type view struct {
 	lastText  []byte // in the batch
 	lastFound dates.Found
 	hasLast   bool
+	seen      int    // lines of the batch before this place are behind the last date
+	back      []byte // memory
 }
 
 func newView(j JailFilter, loc *time.Location, now int64) (*view, error) {
@@ -49,10 +53,11 @@ func newView(j JailFilter, loc *time.Location, now int64) (*view, error) {
 	return &view{detector: d, order: dates.NewOrder(d), decoder: dec}, nil
 }
 
-// read makes the view one of the given line: decoded, its date found and cut
-// out. It returns whether the line was valid in its encoding.
-func (v *view) read(m *regex.Machine, l *line, now int64) (valid bool) {
+// read makes the view one of the given line: decoded, its date found and cut out.
+func (v *view) read(m *regex.Machine, l *line, now int64) {
 	v.ready, v.atDone, v.dated = true, false, false
+	v.start = l.start
+	var valid bool
 	v.text, valid = v.decoder.decode(v.decoded[:0], l.raw)
 	if !valid {
 		v.decoded = v.text[:0]
@@ -71,11 +76,10 @@ func (v *view) read(m *regex.Machine, l *line, now int64) (valid bool) {
 	// newline is there already.
 	if n := len(l.whole) - len(v.post) - 1; valid && len(v.pre) == 0 && len(v.text)+1 == len(l.whole) && sameArray(v.text, l.whole) {
 		v.buf = l.whole[n:]
-		return true
+		return
 	}
 	v.cut = append(append(append(v.cut[:0], v.pre...), v.post...), '\n')
 	v.buf = v.cut
-	return valid
 }
 
 func sameArray(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && &a[0] == &b[0] }
@@ -108,10 +112,32 @@ func (v *view) noteLast(inBatch bool, now int64) {
 	if len(v.date) == 0 {
 		return
 	}
-	v.lastText, v.lastFound = v.text, v.found
+	v.lastText, v.lastFound, v.seen = v.text, v.found, v.start+1
 	if !inBatch {
 		v.keepLast(now)
 	}
+}
+
+// lookBack makes the last date that of the last line before end that has one:
+// lines that are no candidates were not looked at. Each line is looked at once.
+func (v *view) lookBack(m *regex.Machine, data []byte, end int, now int64) {
+	for at := end; at > v.seen; {
+		start := bytes.LastIndexByte(data[:at-1], '\n') + 1
+		if start < v.seen {
+			break // the line that was seen itself
+		}
+		text, valid := v.decoder.decode(v.back[:0], trimCR(bytes.TrimSuffix(data[start:at], newline)))
+		if !valid {
+			v.back = text[:0]
+		}
+		if found, ok := v.detector.Find(m, v.order, text); ok && found.Start < found.End {
+			v.lastText, v.lastFound = text, found
+			v.keepLast(now)
+			break
+		}
+		at = start
+	}
+	v.seen = max(v.seen, end)
 }
 
 // keepLast works out the last date while its text is still there.

@@ -34,6 +34,8 @@
 //     written other than in plain digits are refused with an error.
 //   - A possessive repeat over a group follows the documentation; CPython
 //     before 3.11.5 loses track of the position or of groups there.
+//   - (?a:…) holds for a class at the start of a pattern too; CPython's search
+//     takes that class as Unicode's.
 //   - Patterns of more than 65,536 characters, repeats that would need more
 //     than 65,536 instructions, and groups nested deeper than 200 are refused.
 package regex

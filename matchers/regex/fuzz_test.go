@@ -91,7 +91,7 @@ func FuzzMachines(f *testing.F) {
 func TestGeneratedMachines(t *testing.T) {
 	rng := newRand(7)
 	g := &generator{rng: rng}
-	for range pick(soak(), 100_000, 3_000) {
+	for range pick(soak(), 20_000, 2_000) {
 		pattern := g.pattern()
 		re, err := Compile(pattern, Flags(rng.IntN(32)))
 		if err != nil {

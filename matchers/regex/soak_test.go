@@ -99,10 +99,15 @@ func repeatConstructs(n *Node, has map[string]bool) {
 	has["tempered dot"] = has["tempered dot"] || c.Kind == KindConcat && c.Subs[0].Kind == KindLook && c.Subs[0].Negate
 }
 
-// cpythonBug says that a pattern repeats more than one code point possessively,
-// which CPython 3.11.2 gets wrong.
+// cpythonBug says that a pattern has what CPython 3.11.2 gets wrong: a
+// possessive repeat of more than one code point, or a class within (?a:…) at
+// the start, which its search (not its match) takes as Unicode's.
 func cpythonBug(syn *Syntax) bool {
-	found := false
+	first := syn.Root
+	for first.Kind == KindConcat || first.Kind == KindGroup {
+		first = first.Subs[0]
+	}
+	found := first.Kind == KindClass && strings.Contains(syn.Pattern, "(?a:")
 	syn.Root.Walk(func(n *Node) bool {
 		found = found || n.Kind == KindRepeat && n.Mode == Possessive && n.Subs[0].Kind != KindClass &&
 			(n.Subs[0].Kind != KindLiteral || len(n.Subs[0].Runes) > 1)

@@ -1,0 +1,250 @@
+package literal
+
+import (
+	"cmp"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/f2bpipe/f2bpipe/matchers/regex"
+)
+
+// Text is a text that is looked for in lines, ASCII and without a line end.
+type Text struct {
+	Bytes string // letters that take both cases are lower case
+	// Fold has 0x20 for each byte of Bytes that takes both cases, else 0: a byte
+	// b of a line fits if b|Fold[i] == Bytes[i].
+	Fold string
+}
+
+// Need is a set of texts one of which is in every line that a rule matches.
+type Need []Text
+
+const (
+	maxTexts  = 24 // texts of one need, and of an exact part
+	maxLength = 32 // bytes of a text: a part of what is needed is needed too
+	minLength = 3  // a shorter one is in every other line
+	maxNeeds  = 8  // of a rule
+)
+
+// Needs returns what lines that the pattern matches must hold: every Need by
+// itself, the best ones first. The needs of one pattern stand for different
+// places in it, so that one cut can break at most one of them. There are none
+// where nothing is known.
+func Needs(s *regex.Syntax) []Need {
+	p := analyse(s.Root)
+	p.close()
+	needs := slices.DeleteFunc(p.needs, func(n Need) bool { return n.shortest() < minLength })
+	slices.SortStableFunc(needs, func(a, b Need) int { return -cmp.Compare(a.worth(), b.worth()) })
+	return needs[:min(len(needs), maxNeeds)]
+}
+
+func (n Need) shortest() int {
+	length := maxLength
+	for _, t := range n {
+		length = min(length, len(t.Bytes))
+	}
+	return length
+}
+
+// worth is how well a need tells lines apart, as far as its form says.
+func (n Need) worth() int { return 4*min(n.shortest(), 16) - len(n) }
+
+// part is what is known of the text that a node matches.
+type part struct {
+	exact  []Text // with isExact: it is one of these
+	tail   []Text // without: the last exact texts so far, not yet a need
+	needs  []Need
+	closed bool // not exact
+}
+
+// literal is the part that matches one of the texts.
+func literal(texts ...Text) part { return part{exact: texts} }
+
+// anything is the part of which nothing is known.
+func anything() part { return part{closed: true} }
+
+// close makes the exact texts at hand a need of their own.
+func (p *part) close() {
+	texts := p.exact
+	if p.closed {
+		texts = p.tail
+	}
+	if len(texts) > 0 && !slices.ContainsFunc(texts, func(t Text) bool { return t.Bytes == "" }) {
+		p.needs = append(p.needs, Need(texts).cut())
+	}
+	p.exact, p.tail, p.closed = nil, nil, true
+}
+
+// cut shortens texts to maxLength.
+func (n Need) cut() Need {
+	out := slices.Clone(n)
+	for i, t := range out {
+		if len(t.Bytes) > maxLength {
+			out[i] = Text{t.Bytes[:maxLength], t.Fold[:maxLength]}
+		}
+	}
+	return out
+}
+
+// then appends what follows.
+func (p *part) then(next part) {
+	if !next.closed {
+		current := &p.exact
+		if p.closed {
+			current = &p.tail
+			if len(p.tail) == 0 {
+				p.tail = []Text{{}}
+			}
+		}
+		if product, ok := cross(*current, next.exact); ok {
+			*current = product
+			return
+		}
+		p.close()
+		p.tail = next.exact
+		return
+	}
+	p.close()
+	p.needs = append(p.needs, next.needs...)
+	p.tail = next.tail
+}
+
+// cross returns every text of a followed by every one of b, where they are few.
+func cross(a, b []Text) ([]Text, bool) {
+	if len(a)*len(b) > maxTexts {
+		return nil, false
+	}
+	out := make([]Text, 0, len(a)*len(b))
+	for _, x := range a {
+		for _, y := range b {
+			if len(x.Bytes)+len(y.Bytes) > 4*maxLength {
+				return nil, false
+			}
+			out = append(out, Text{x.Bytes + y.Bytes, x.Fold + y.Fold})
+		}
+	}
+	return out, true
+}
+
+func analyse(n *regex.Node) part {
+	switch n.Kind {
+	case regex.KindEmpty, regex.KindAssert, regex.KindLook:
+		return literal(Text{})
+	case regex.KindLiteral:
+		p := literal(Text{})
+		for _, r := range n.Runes {
+			p.then(letter(r, n.Fold))
+		}
+		return p
+	case regex.KindClass:
+		return class(n.Class)
+	case regex.KindConcat:
+		p := literal(Text{})
+		for _, sub := range n.Subs {
+			p.then(analyse(sub))
+		}
+		return p
+	case regex.KindGroup, regex.KindAtomic:
+		return analyse(n.Subs[0])
+	case regex.KindAlternate, regex.KindCond:
+		return alternate(n.Subs)
+	case regex.KindRepeat:
+		return repeat(n)
+	}
+	return anything() // a backreference
+}
+
+// letter is one code point of a literal.
+func letter(r rune, fold regex.Fold) part {
+	if r >= utf8.RuneSelf || r == '\n' || r == '\r' {
+		return anything()
+	}
+	lower := r | 0x20
+	if fold == regex.FoldNone || lower < 'a' || lower > 'z' {
+		return literal(Text{string(r), "\x00"})
+	}
+	if fold == regex.FoldUnicode && (lower == 'i' || lower == 'k' || lower == 's') {
+		return anything() // they have spellings beyond ASCII
+	}
+	return literal(Text{string(lower), "\x20"})
+}
+
+// class is a set of few ASCII characters.
+func class(c *regex.Class) part {
+	var texts []Text
+	for _, r := range c.Ranges {
+		for x := r.Lo; x <= r.Hi; x++ {
+			if x >= utf8.RuneSelf || x == '\n' || x == '\r' || len(texts) == 4 {
+				return anything()
+			}
+			texts = append(texts, Text{string(x), "\x00"})
+		}
+	}
+	if len(texts) == 2 && texts[0].Bytes[0]|0x20 == texts[1].Bytes[0] && texts[1].Bytes[0] >= 'a' && texts[1].Bytes[0] <= 'z' {
+		return literal(Text{texts[1].Bytes, "\x20"})
+	}
+	return literal(texts...)
+}
+
+// alternate is one of several parts.
+func alternate(subs []*regex.Node) part {
+	parts := make([]part, len(subs))
+	var texts []Text
+	exact := true
+	for i, sub := range subs {
+		parts[i] = analyse(sub)
+		exact = exact && !parts[i].closed
+		texts = append(texts, parts[i].exact...)
+	}
+	if exact && len(texts) <= maxTexts {
+		return literal(texts...)
+	}
+	var need Need
+	for i := range parts {
+		parts[i].close()
+		best, ok := parts[i].best()
+		if !ok {
+			return anything()
+		}
+		need = append(need, best...)
+	}
+	if len(need) > maxTexts {
+		return anything()
+	}
+	return part{closed: true, needs: []Need{need}}
+}
+
+// best returns the part's need of greatest worth.
+func (p *part) best() (Need, bool) {
+	var best Need
+	for _, n := range p.needs {
+		if best == nil || n.worth() > best.worth() {
+			best = n
+		}
+	}
+	return best, best != nil
+}
+
+// repeat is a part several times.
+func repeat(n *regex.Node) part {
+	sub := analyse(n.Subs[0])
+	switch {
+	case n.Min == 0 && n.Max == 1 && !sub.closed && len(sub.exact) < maxTexts:
+		return literal(append(slices.Clone(sub.exact), Text{})...)
+	case n.Min == 0:
+		return anything()
+	}
+	p := literal(Text{})
+	// The first rounds are there; what follows them is not known unless their
+	// number is.
+	for range min(n.Min, 8) {
+		p.then(sub)
+		if sub.closed {
+			break
+		}
+	}
+	if n.Min != n.Max || n.Min > 8 || sub.closed {
+		p.close()
+	}
+	return p
+}

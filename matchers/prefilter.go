@@ -1,0 +1,155 @@
+package matchers
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/f2bpipe/f2bpipe/matchers/literal"
+	"github.com/f2bpipe/f2bpipe/matchers/regex"
+)
+
+// The sizes of the sample of its own lines at which a prefilter chooses anew
+// what to look for. Before the first one every line is looked at.
+var trainAt = [...]int{4 << 10, 16 << 10, 64 << 10}
+
+// A prefilter finds the lines of a batch that some rule could match. What it
+// leaves out no rule matches.
+type prefilter struct {
+	rules   []literal.Rule // of all members, in order
+	every   bool           // a member wants every line
+	scanner *literal.Scanner
+	lines   literal.Lines
+	sample  []byte
+	trained int // sizes of trainAt that the sample has had
+}
+
+// add enters a member's rules and returns the number of the first.
+func (p *prefilter) add(m *member) (first int) {
+	first = len(p.rules)
+	f := m.Filter
+	if f.maxLines > 1 {
+		p.every = true // its lines are joined with those before
+	}
+	cut := literal.CutAnywhere
+	if anchoredDates(m.Dates) {
+		cut = literal.CutStart
+	}
+	var pref []literal.Need
+	if f.pref != nil {
+		pref = literal.Needs(f.pref.re.Syntax())
+	}
+	for _, r := range f.fail {
+		rule := literal.Rule{Cut: cut}
+		if m.view.decoder.keepsASCII() {
+			rule.Needs = [][]literal.Need{literal.Needs(r.re.Syntax()), pref}
+		}
+		p.rules = append(p.rules, rule)
+	}
+	return first
+}
+
+// anchoredDates says whether dates can only be found at the start of a line,
+// behind two characters at most that are no word's.
+func anchoredDates(patterns []string) bool {
+	for _, p := range patterns {
+		if !strings.HasPrefix(strings.TrimSpace(p), "{^LN-BEG}") {
+			return false
+		}
+	}
+	return len(patterns) > 0
+}
+
+// scan finds the candidates of a batch. It returns false where every line has
+// to be looked at; mask then tells what each is a candidate for.
+func (p *prefilter) scan(data []byte) bool {
+	if len(p.rules) == 0 {
+		return false
+	}
+	p.train(data)
+	if p.scanner == nil {
+		return false
+	}
+	p.scanner.Scan(&p.lines, data)
+	return !p.every && !p.scanner.Every()
+}
+
+// train takes the lines as a sample of those to come.
+func (p *prefilter) train(data []byte) {
+	if p.trained == len(trainAt) {
+		return
+	}
+	if room := trainAt[len(trainAt)-1] - len(p.sample); len(data) > room {
+		data = data[:bytes.LastIndexByte(data[:room], '\n')+1]
+		if len(data) == 0 { // the line is longer than the room
+			p.trained = len(trainAt) - 1
+		}
+	}
+	p.sample = append(p.sample, data...)
+	before := p.trained
+	for p.trained < len(trainAt) && (len(p.sample) >= trainAt[p.trained] || len(data) == 0) {
+		p.trained++
+	}
+	if p.trained > before {
+		p.scanner = literal.New(p.rules, p.sample)
+	}
+	if p.trained == len(trainAt) {
+		p.sample = nil
+	}
+}
+
+// mask returns what the line that starts there is a candidate for: nil for
+// everything. next is the candidate that comes next; calls go forward.
+func (p *prefilter) mask(start int, next *int) []uint64 {
+	if p.scanner == nil {
+		return nil
+	}
+	if *next < p.lines.Len() {
+		if at, _ := p.lines.Line(*next); at == start {
+			*next++
+			mask := p.lines.Mask(*next - 1)
+			for i, w := range p.scanner.Always() {
+				mask[i] |= w
+			}
+			return mask
+		}
+	}
+	return p.scanner.Always()
+}
+
+// candidates are the rules of one filter that a line is a candidate for.
+type candidates struct {
+	mask  []uint64 // nil: all
+	first int      // bit of the filter's first rule
+}
+
+func (c candidates) has(rule int) bool {
+	bit := c.first + rule
+	return c.mask == nil || c.mask[bit/64]>>(bit%64)&1 != 0
+}
+
+// any says whether one of the first n rules is.
+func (c candidates) any(n int) bool {
+	if c.mask == nil {
+		return true
+	}
+	for rule := range n {
+		if c.has(rule) {
+			return true
+		}
+	}
+	return false
+}
+
+// Literals returns, for people, the texts one of which must stand in a line
+// that re can match; nil: none is known, and every line has to be tried.
+func Literals(re *regex.Regexp) []string {
+	needs := literal.Needs(re.Syntax())
+	if len(needs) == 0 {
+		return nil
+	}
+	out := make([]string, len(needs[0]))
+	for i, t := range needs[0] {
+		out[i] = t.Bytes
+	}
+	return out
+}
