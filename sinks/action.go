@@ -14,7 +14,10 @@ type Action struct {
 	Protocols []string    // "tcp", "udp", …; empty or "all": every protocol, or tcp where there are ports
 	Block     string      // [counter] drop | reject | reject with tcp reset | reject with icmp(x|v6) [type] CODE; empty: drop
 	Scope     Scope       // which traffic our layout looks at
-	Classic   Classic     // names and hook of fail2ban's layout
+	// KillSockets ends the host's open TCP sockets of an address at its ban; the
+	// rules cut the connection anyhow.
+	KillSockets bool
+	Classic     Classic // names and hook of fail2ban's layout
 }
 
 // Scope says which packets our layout looks at.

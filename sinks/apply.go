@@ -29,6 +29,7 @@ type scratch struct {
 	changes []change
 	slots   []int // per order: its change, −1 without
 	index   []int
+	full    []*set // those with full set
 }
 
 // Apply implements pipeline.Sink. At most 4,096 orders go into a transaction;
@@ -59,9 +60,10 @@ func (n *NFTables) apply(nowNanos int64, orders []pipeline.Order) {
 		return
 	}
 	prepareErr := n.prepare()
-	for _, s := range n.jailSets() {
+	for _, s := range n.scratch.full {
 		s.full = false
 	}
+	n.scratch.full = n.scratch.full[:0]
 	changes := n.changes(nowNanos, orders)
 	if prepareErr != nil && !n.health.stale {
 		n.damaged(prepareErr)
@@ -74,6 +76,7 @@ func (n *NFTables) apply(nowNanos int64, orders []pipeline.Order) {
 	} else {
 		n.commit(nowNanos, changes)
 	}
+	n.cut(changes)
 	n.answer(orders, changes)
 }
 
@@ -238,7 +241,10 @@ func (n *NFTables) commit(nowNanos int64, changes []change) {
 	case len(changes) == 1:
 		changes[0].err = err
 		// Each try of the next one would cost the kernel milliseconds to roll back.
-		changes[0].set.full = errors.Is(err, unix.ENFILE)
+		if errors.Is(err, unix.ENFILE) {
+			changes[0].set.full = true
+			n.scratch.full = append(n.scratch.full, changes[0].set)
+		}
 	default:
 		middle := len(changes) / 2
 		n.commit(nowNanos, changes[:middle])
@@ -316,5 +322,5 @@ func general(err error) bool {
 	if !errors.As(err, &step) {
 		return true
 	}
-	return step.errno == unix.EPERM || step.errno == unix.EACCES || step.errno == unix.ENOMEM || step.step.what == ""
+	return step.errno == unix.EPERM || step.errno == unix.EACCES || step.errno == unix.ENOMEM || step.step.verb == ""
 }

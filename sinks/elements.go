@@ -73,11 +73,11 @@ func (l *elementList) close() {
 	if l.data == nil {
 		return
 	}
-	verb, flags := "delete elements of", netlink.HeaderFlags(0)
+	verb, flags := "delete elements of set", netlink.HeaderFlags(0)
 	if l.kind == unix.NFT_MSG_NEWSETELEM {
-		verb, flags = "add elements to", netlink.Create
+		verb, flags = "add elements to set", netlink.Create
 	}
-	l.t.add(l.kind, flags, closeNest(l.data, l.list), "%s set %v %s", verb, l.tb, l.set)
+	l.t.add(l.kind, flags, closeNest(l.data, l.list), verb, l.tb, l.set)
 	l.data = nil
 }
 

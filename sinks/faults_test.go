@@ -84,6 +84,24 @@ func TestLostCapability(t *testing.T) {
 	}
 }
 
+// TestNeverPrivileged: to stop without ever having had the right is no error.
+func TestNeverPrivileged(t *testing.T) {
+	for _, layout := range []Layout{LayoutOwn, LayoutClassic} {
+		k := newKernel(t, Config{Layout: layout, Log: slog.New(slog.DiscardHandler)})
+		netAdmin(t, false)
+		k.set("sshd", Action{})
+		orders := k.bans("sshd", []string{"192.0.2.1"})
+		k.Apply(t.Context(), k.now, orders)
+		if err := k.Reconcile(); orders[0].Err == nil || err == nil {
+			t.Errorf("layout %d: %v, %v", layout, orders[0].Err, err)
+		}
+		if err := k.Close(true); err != nil {
+			t.Errorf("layout %d: Close: %v", layout, err)
+		}
+		netAdmin(t, true)
+	}
+}
+
 // TestForeignSet: a set of our name and another type: clear words, and the
 // other jails go on.
 func TestForeignSet(t *testing.T) {

@@ -131,6 +131,26 @@ func TestHealingWithoutWatch(t *testing.T) {
 	}
 }
 
+// TestCompareMany: sets that are too large to list are sampled.
+func TestCompareMany(t *testing.T) {
+	for _, layout := range []Layout{LayoutOwn, LayoutClassic} {
+		k := newKernel(t, Config{Layout: layout})
+		k.set("sshd", Action{})
+		k.apply(k.bans("sshd", addresses(listLimit+2000, true))...)
+		k.Compare()
+		if healed := k.Healed(); healed != 0 {
+			t.Fatalf("layout %d: healed %d times", layout, healed)
+		}
+		for _, s := range k.jailSets() {
+			k.nft("flush", "set", "inet", s.tb.name, s.name)
+		}
+		k.Compare()
+		if left := len(k.left("sshd")); k.Healed() != 1 || left != listLimit+2000 {
+			t.Fatalf("layout %d: healed %d times, %d elements", layout, k.Healed(), left)
+		}
+	}
+}
+
 // TestHealingMany: a hundred thousand bans are back within a second.
 func TestHealingMany(t *testing.T) {
 	n := 100_000

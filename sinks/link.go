@@ -66,21 +66,17 @@ type stepError struct {
 }
 
 func (e *stepError) Error() string {
-	what := e.step.what
-	if what == "" {
-		what = "change nf_tables"
-	}
-	return what + ": " + e.explain()
+	return e.step.String() + ": " + e.explain()
 }
 
 const noRight = "no right to change nf_tables (CAP_NET_ADMIN is missing)"
 
 // elements says whether it was about elements and not what holds them.
-func (e *stepError) elements() bool { return strings.Contains(e.step.what, "elements") }
+func (e *stepError) elements() bool { return strings.Contains(e.step.verb, "elements") }
 
 // explain says what the refusal means in words.
 func (e *stepError) explain() string {
-	adds := func(object string) bool { return strings.HasPrefix(e.step.what, "add "+object) }
+	adds := func(object string) bool { return e.step.verb == "add "+object }
 	switch e.errno {
 	case unix.EPERM, unix.EACCES:
 		return noRight
@@ -90,7 +86,7 @@ func (e *stepError) explain() string {
 		}
 	case unix.EOPNOTSUPP:
 		switch {
-		case e.step.what == "":
+		case e.step.verb == "":
 			return "this kernel has no nf_tables"
 		case adds("chain"):
 			return "the kernel cannot hook it there, or there is a chain of that name with another hook or priority"

@@ -299,7 +299,11 @@ func (n *NFTables) Close(remove bool) error {
 	}
 	var errs []error
 	if remove {
-		errs = append(errs, n.removeAll())
+		err := n.removeAll()
+		if errors.Is(err, unix.EPERM) && !slices.ContainsFunc(n.sortedJails(), (*jail).present) {
+			err = nil // without rights nothing was put there
+		}
+		errs = append(errs, err)
 	}
 	n.closed = true
 	errs = append(errs, n.listener.close(), n.link.close())

@@ -56,8 +56,20 @@ type tx struct {
 
 // step is what a message does and for which set.
 type step struct {
-	what  string
+	verb  string // "add chain"; empty: the transaction itself
+	tb    table
+	name  string // of the chain or set; empty: the table's
 	owner *set
+}
+
+func (s step) String() string {
+	switch {
+	case s.verb == "":
+		return "change nf_tables"
+	case s.name == "":
+		return fmt.Sprintf("%s %v", s.verb, s.tb)
+	}
+	return fmt.Sprintf("%s %v %s", s.verb, s.tb, s.name)
 }
 
 // batch returns the messages between those that begin and end a transaction.
@@ -94,30 +106,30 @@ func message(tb table) []byte {
 	return []byte{byte(tb.family), unix.NFNETLINK_V0, 0, 0}
 }
 
-func (t *tx) add(kind uint16, flags netlink.HeaderFlags, data []byte, format string, args ...any) {
+func (t *tx) add(kind uint16, flags netlink.HeaderFlags, data []byte, verb string, tb table, name string) {
 	t.msgs = append(t.msgs, netlink.Message{
 		Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | kind), Flags: netlink.Request | flags},
 		Data:   data,
 	})
-	t.steps = append(t.steps, step{fmt.Sprintf(format, args...), t.owner})
+	t.steps = append(t.steps, step{verb, tb, name, t.owner})
 }
 
 // addTable creates the table or finds it there.
 func (t *tx) addTable(tb table) {
 	b := appendName(message(tb), unix.NFTA_TABLE_NAME, tb.name)
 	b = appendUint32(b, unix.NFTA_TABLE_FLAGS, 0)
-	t.add(unix.NFT_MSG_NEWTABLE, netlink.Create, b, "add table %v", tb)
+	t.add(unix.NFT_MSG_NEWTABLE, netlink.Create, b, "add table", tb, "")
 }
 
 // delTable deletes the table and all that is in it; it must be there.
 func (t *tx) delTable(tb table) {
 	b := appendName(message(tb), unix.NFTA_TABLE_NAME, tb.name)
-	t.add(unix.NFT_MSG_DELTABLE, 0, b, "delete table %v", tb)
+	t.add(unix.NFT_MSG_DELTABLE, 0, b, "delete table", tb, "")
 }
 
 // destroyTable deletes the table if it is there; Linux 6.3.
 func (t *tx) destroyTable(tb table) {
-	t.add(msgDestroyTable, 0, appendName(message(tb), unix.NFTA_TABLE_NAME, tb.name), "destroy table %v", tb)
+	t.add(msgDestroyTable, 0, appendName(message(tb), unix.NFTA_TABLE_NAME, tb.name), "destroy table", tb, "")
 }
 
 // addChain creates a chain or finds it there; h is nil for one that is only jumped to.
@@ -133,21 +145,21 @@ func (t *tx) addChain(tb table, name string, h *hook) {
 		b = appendName(b, unix.NFTA_CHAIN_TYPE, h.kind)
 		b = appendUint32(b, unix.NFTA_CHAIN_POLICY, 1) // NF_ACCEPT
 	}
-	t.add(unix.NFT_MSG_NEWCHAIN, netlink.Create, b, "add chain %v %s", tb, name)
+	t.add(unix.NFT_MSG_NEWCHAIN, netlink.Create, b, "add chain", tb, name)
 }
 
 // delChain deletes a chain, which must be empty and not jumped to.
 func (t *tx) delChain(tb table, name string) {
 	b := appendName(message(tb), unix.NFTA_CHAIN_TABLE, tb.name)
 	b = appendName(b, unix.NFTA_CHAIN_NAME, name)
-	t.add(unix.NFT_MSG_DELCHAIN, 0, b, "delete chain %v %s", tb, name)
+	t.add(unix.NFT_MSG_DELCHAIN, 0, b, "delete chain", tb, name)
 }
 
 // flushChain deletes the rules of a chain.
 func (t *tx) flushChain(tb table, name string) {
 	b := appendName(message(tb), unix.NFTA_RULE_TABLE, tb.name)
 	b = appendName(b, unix.NFTA_RULE_CHAIN, name)
-	t.add(unix.NFT_MSG_DELRULE, 0, b, "flush chain %v %s", tb, name)
+	t.add(unix.NFT_MSG_DELRULE, 0, b, "flush chain", tb, name)
 }
 
 // addRule appends a rule.
@@ -168,7 +180,7 @@ func (t *tx) addRule(tb table, chain string, exprs []expr.Any) error {
 		t.rules = make(map[string]int)
 	}
 	t.rules[chain]++
-	t.add(unix.NFT_MSG_NEWRULE, netlink.Create|netlink.Append, b, "add rule to chain %v %s", tb, chain)
+	t.add(unix.NFT_MSG_NEWRULE, netlink.Create|netlink.Append, b, "add rule to chain", tb, chain)
 	return nil
 }
 
@@ -177,7 +189,7 @@ func (t *tx) delRule(tb table, chain string, handle uint64) {
 	b := appendName(message(tb), unix.NFTA_RULE_TABLE, tb.name)
 	b = appendName(b, unix.NFTA_RULE_CHAIN, chain)
 	b = appendUint64(b, unix.NFTA_RULE_HANDLE, handle)
-	t.add(unix.NFT_MSG_DELRULE, 0, b, "delete rule of chain %v %s", tb, chain)
+	t.add(unix.NFT_MSG_DELRULE, 0, b, "delete rule of chain", tb, chain)
 }
 
 // addSet creates a set or finds it there, and returns its number within the transaction.
@@ -189,7 +201,7 @@ func (t *tx) addSet(tb table, name string, flags uint32, key nftables.SetDatatyp
 	b = appendUint32(b, unix.NFTA_SET_FLAGS, flags)
 	b = appendUint32(b, unix.NFTA_SET_KEY_TYPE, key.GetNFTMagic()) // so that nft prints addresses, not hex
 	b = appendUint32(b, unix.NFTA_SET_KEY_LEN, key.Bytes)
-	t.add(unix.NFT_MSG_NEWSET, netlink.Create, b, "add set %v %s", tb, name)
+	t.add(unix.NFT_MSG_NEWSET, netlink.Create, b, "add set", tb, name)
 	return t.setIDs
 }
 
@@ -197,12 +209,12 @@ func (t *tx) addSet(tb table, name string, flags uint32, key nftables.SetDatatyp
 func (t *tx) delSet(tb table, name string) {
 	b := appendName(message(tb), unix.NFTA_SET_TABLE, tb.name)
 	b = appendName(b, unix.NFTA_SET_NAME, name)
-	t.add(unix.NFT_MSG_DELSET, 0, b, "delete set %v %s", tb, name)
+	t.add(unix.NFT_MSG_DELSET, 0, b, "delete set", tb, name)
 }
 
 // flushSet deletes the elements of a set.
 func (t *tx) flushSet(tb table, name string) {
 	b := appendName(message(tb), unix.NFTA_SET_ELEM_LIST_TABLE, tb.name)
 	b = appendName(b, unix.NFTA_SET_ELEM_LIST_SET, name)
-	t.add(unix.NFT_MSG_DELSETELEM, 0, b, "flush set %v %s", tb, name)
+	t.add(unix.NFT_MSG_DELSETELEM, 0, b, "flush set", tb, name)
 }
