@@ -159,6 +159,13 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	})
 	var serving sync.WaitGroup
 	var serveErr error
+	if s.nft != nil {
+		// What a process before us left in the kernel is nobody's ban any more.
+		if err := s.nft.Reconcile(); err != nil {
+			s.log.Error("bans of a process before are not cleared", "problem", err)
+		}
+		serving.Go(func() { s.nft.Run(ctx) })
+	}
 	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	serving.Go(func() { serveErr = s.serve(serveCtx, listener) })
 	// The socket answers until the pipeline has drained: commands are the
