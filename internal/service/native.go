@@ -241,8 +241,9 @@ func (v verbs) ban(ctx context.Context, a BanArgs) (*Done, error) {
 func guard(texts []string) (rest []string, refused []Refusal) {
 	own, _ := net.InterfaceAddrs() // without them nothing is guarded
 	for _, text := range texts {
-		p, ok := pipeline.ParseID(text).Prefix()
-		if ok && slices.ContainsFunc(own, func(a net.Addr) bool {
+		id, err := parseTarget(text)
+		p, _ := id.Prefix()
+		if err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
 			host, err := netip.ParsePrefix(a.String())
 			return err == nil && p.Contains(host.Addr().Unmap())
 		}) {
@@ -278,12 +279,12 @@ func (v verbs) banIDs(ctx context.Context, j *jail, texts []string, banTime *tim
 	}
 	var err error
 	out.Changed, err = v.ledger.Ban(ctx, j.identity, ids, now, until)
-	return out, out.refuse(err)
+	return out, out.refuse(err, "not enforced")
 }
 
-// refuse notes the IDs that an error of the ledger names; what remains is
-// returned.
-func (d *Done) refuse(err error) error {
+// refuse notes the IDs that an error of the ledger names, and what has not been
+// done with them; what remains is returned.
+func (d *Done) refuse(err error, what string) error {
 	if err == nil {
 		return nil
 	}
@@ -296,7 +297,7 @@ func (d *Done) refuse(err error) error {
 	for _, e := range errs {
 		var id *pipeline.IDError
 		if errors.As(e, &id) {
-			d.Refused = append(d.Refused, Refusal{id.ID.String(), "not enforced: " + id.Err.Error()})
+			d.Refused = append(d.Refused, Refusal{id.ID.String(), what + ": " + id.Err.Error()})
 		} else {
 			rest = append(rest, e)
 		}
@@ -319,7 +320,7 @@ func (v verbs) unban(ctx context.Context, a UnbanArgs) (*Done, error) {
 	}
 	n, err := v.unbanIDs(ctx, j, a.IDs)
 	out := &Done{Changed: n, Refused: []Refusal{}}
-	return out, out.refuse(err)
+	return out, out.refuse(err, "not freed in the kernel")
 }
 
 // unbanIDs frees IDs (nil: all) of a jail (nil: of every one) and forgets their failures.
@@ -357,7 +358,7 @@ func (v verbs) decide(ctx context.Context, list []Decision) (*Done, error) {
 		}
 		n, err := v.ledger.Ban(ctx, j.identity, []pipeline.ID{id}, now, d.Until)
 		out.Changed += n
-		if err := out.refuse(err); err != nil {
+		if err := out.refuse(err, "not enforced"); err != nil {
 			return out, err
 		}
 	}
