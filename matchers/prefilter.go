@@ -2,7 +2,6 @@ package matchers
 
 import (
 	"bytes"
-	"strings"
 
 	"github.com/f2bpipe/f2bpipe/matchers/literal"
 	"github.com/f2bpipe/f2bpipe/matchers/regex"
@@ -30,33 +29,22 @@ func (p *prefilter) add(m *member) (first int) {
 	if f.maxLines > 1 {
 		p.every = true // its lines are joined with those before
 	}
-	cut := literal.CutAnywhere
-	if anchoredDates(m.Dates) {
-		cut = literal.CutStart
+	cut, place := literal.CutStart, cutPlaceOf(m.view.detector)
+	if place.anywhere {
+		cut = literal.CutAnywhere
 	}
 	var pref []literal.Need
 	if f.pref != nil {
-		pref = literal.Needs(f.pref.re.Syntax())
+		pref = place.split(literal.Needs(f.pref.re.Syntax()))
 	}
 	for _, r := range f.fail {
 		rule := literal.Rule{Cut: cut}
 		if m.view.decoder.keepsASCII() {
-			rule.Needs = [][]literal.Need{literal.Needs(r.re.Syntax()), pref}
+			rule.Needs = [][]literal.Need{place.split(literal.Needs(r.re.Syntax())), pref}
 		}
 		p.rules = append(p.rules, rule)
 	}
 	return first
-}
-
-// anchoredDates says whether dates can only be found at the start of a line,
-// behind two characters at most that are no word's.
-func anchoredDates(patterns []string) bool {
-	for _, p := range patterns {
-		if !strings.HasPrefix(strings.TrimSpace(p), "{^LN-BEG}") {
-			return false
-		}
-	}
-	return len(patterns) > 0
 }
 
 // scan finds the candidates of a batch. It returns false where every line has
