@@ -2,6 +2,7 @@ package regex
 
 import (
 	"slices"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -102,4 +103,45 @@ func newClass(items []setItem, negate bool, fold Fold) *Class {
 		set = complement(set)
 	}
 	return &Class{set}
+}
+
+// largeRanges is from how many ranges on a class is worth sharing.
+const largeRanges = 64
+
+// maxLargeClasses bounds how many are shared.
+const maxLargeClasses = 256
+
+// classCache shares large classes (\w with more characters is in every <HOST>
+// and has hundreds of ranges) and their sets among all patterns.
+type classCache struct {
+	mu      sync.Mutex
+	classes map[string]*Class
+	sets    map[*Range]*set
+}
+
+var largeClasses = classCache{classes: map[string]*Class{}, sets: map[*Range]*set{}}
+
+// get returns the class of that key, which make makes. The class must not be changed.
+func (c *classCache) get(key string, make func() *Class) *Class {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if class := c.classes[key]; class != nil {
+		return class
+	}
+	class := make()
+	if len(class.Ranges) >= largeRanges && len(c.classes) < maxLargeClasses && len(key) < 100 {
+		c.classes[key] = class
+		c.sets[&class.Ranges[0]] = newSet(class.Ranges)
+	}
+	return class
+}
+
+// set returns the set of the ranges of a shared class, or nil.
+func (c *classCache) set(ranges []Range) *set {
+	if len(ranges) < largeRanges {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sets[&ranges[0]]
 }

@@ -2,6 +2,7 @@ package regex
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -28,7 +29,7 @@ type cont func(env) int32
 // build compiles syn for one of the machines.
 func build(syn *Syntax, fast bool) (*program, error) {
 	b := &builder{fast: fast, sets: map[string]*set{}}
-	b.prog = &program{groups: syn.Groups, slots: 2 * (syn.Groups + 1)}
+	b.prog = &program{groups: syn.Groups, slots: 2 * (syn.Groups + 1), bits: [][]int32{nil}}
 	b.prog.insts = append(b.prog.insts, inst{op: opFail})
 	b.conds.find(syn.Root, fast)
 	if b.conds.own {
@@ -42,6 +43,7 @@ func build(syn *Syntax, fast bool) (*program, error) {
 	if b.err != nil {
 		return nil, newError([]rune(syn.Pattern), b.err.Error(), -1)
 	}
+	b.prog.insts = slices.Clone(b.prog.insts) // without the room to grow
 	if fast {
 		optimise(b.prog)
 	} else {
@@ -56,11 +58,24 @@ func (b *builder) emit(i inst) int32 {
 		return b.tooLarge()
 	}
 	if !b.fast && (i.op == opAlt || i.op == opLoop) {
-		i.bits = append(i.bits, b.conds.refs...)
-		i.bits = append(i.bits, b.loops...)
+		i.x = b.stateBits()
 	}
 	b.prog.insts = append(b.prog.insts, i)
 	return int32(len(b.prog.insts) - 1)
+}
+
+// stateBits returns the number, in program.bits, of what the state at this
+// place depends on.
+func (b *builder) stateBits() int32 {
+	bits := slices.Concat(b.conds.refs, b.loops)
+	// Neighbours are alike; to look further would make many loops quadratic.
+	for i := len(b.prog.bits) - 1; i >= max(0, len(b.prog.bits)-8); i-- {
+		if slices.Equal(b.prog.bits[i], bits) {
+			return int32(i)
+		}
+	}
+	b.prog.bits = append(b.prog.bits, bits)
+	return int32(len(b.prog.bits) - 1)
 }
 
 // tooLarge notes that the program has no room left.
@@ -77,6 +92,9 @@ func (b *builder) set(c *Class) *set { return b.rangeSet(c.Ranges) }
 // rangeSet prepares ranges (normalized), equal ones once.
 func (b *builder) rangeSet(ranges []Range) *set {
 	if s := categorySet(ranges); s != nil {
+		return s
+	}
+	if s := largeClasses.set(ranges); s != nil {
 		return s
 	}
 	var key strings.Builder

@@ -8,6 +8,9 @@ import (
 // run is the fast machine: it runs p from pc at pos up to opMatch and returns
 // the position there. What it leaves on the stack above where it was are the
 // choices not taken and, for the slots, the way back.
+//
+// It is one long switch, as each call on the way costs a tenth of a search;
+// what is rare or long is in rare.
 func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome) {
 	base := len(m.stack)
 	insts := p.insts
@@ -16,6 +19,7 @@ func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome)
 		switch i.op {
 		case opMatch:
 			return pos, matched
+		case opFail:
 		case opLit:
 			if n := pos + len(i.lit); n <= len(text) && string(text[pos:n]) == i.lit {
 				pos = n
@@ -36,13 +40,11 @@ func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome)
 			}
 		case opAlt:
 			list := i.alt.list(text, pos)
-			if len(list) > 1 {
-				m.stack = append(m.stack, frame{pc: pc, pos: int32(pos), lim: 1})
+			if len(list.rest) > 0 {
+				m.stack = append(m.stack, frame{pc: pc, pos: int32(pos)})
 			}
-			if len(list) > 0 {
-				pc = list[0]
-				continue
-			}
+			pc = list.first // opFail where none is possible
+			continue
 		case opSave:
 			m.save(i.x, pos)
 			pc = i.next
@@ -102,11 +104,11 @@ func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome)
 }
 
 // list returns the branches that the next byte leaves.
-func (a *altTable) list(text []byte, pos int) []int32 {
+func (a *altTable) list(text []byte, pos int) *altList {
 	if pos < len(text) {
-		return a.lists[a.index[text[pos]]]
+		return &a.lists[a.index[text[pos]]]
 	}
-	return a.atEnd
+	return &a.atEnd
 }
 
 // resume takes the last choice above base and returns where to go on; pc is
@@ -122,7 +124,7 @@ func (p *program) resume(m *Machine, text []byte, base int) (pc int32, pos int) 
 		i := &p.insts[f.pc]
 		if i.op == opAlt {
 			pos = int(f.pos)
-			list := i.alt.list(text, pos)
+			list := i.alt.list(text, pos).rest
 			pc = list[f.lim]
 			if f.lim++; int(f.lim) == len(list) {
 				m.stack = m.stack[:len(m.stack)-1]

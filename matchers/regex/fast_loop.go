@@ -36,9 +36,14 @@ func (i *inst) least(text []byte, pos int) int {
 // loop runs a greedy or lazy loop: the position at which to go on first, a
 // way back being noted where there is another, or -1.
 func (i *inst) loop(m *Machine, text []byte, pc int32, pos int) int {
-	low := i.least(text, pos)
-	if low < 0 {
-		return -1
+	low := pos
+	switch {
+	case i.min == 1 && pos < len(text) && i.set.tab[text[pos]] == setYes:
+		low++
+	case i.min > 0:
+		if low = i.least(text, pos); low < 0 {
+			return -1
+		}
 	}
 	if i.mode == Lazy {
 		left := int32(-1)

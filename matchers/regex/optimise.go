@@ -1,19 +1,23 @@
 package regex
 
-import "slices"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // optimise gives the instructions of the fast machine their tables.
 func optimise(p *program) {
 	first, strict := firsts(p, false), firsts(p, true)
-	t := &tables{next: map[[2]byteSet]*nextTable{}, alts: map[string]*altTable{}}
+	t := &tables{next: map[[2]byteSet]*nextTable{}}
 	for pc := range p.insts {
 		i := &p.insts[pc]
 		switch i.op {
 		case opAlt:
-			i.alt = t.altTable(i.alts, first)
+			i.alt = t.altTable(p, pc, first)
 		case opLoop:
 			i.after = t.nextTable(&first[i.next], &strict[i.next])
-			if i.mode == Possessive || i.mode == Greedy && disjoint(i.set, &first[i.next]) {
+			if i.mode == Possessive || i.mode == Greedy &&
+				(disjoint(i.set, &first[i.next]) || disjointSets(i.set, directSet(p, i.next))) {
 				i.op = opLoopKeep
 			}
 		case opLoopUntil:
@@ -82,7 +86,6 @@ func anchoredFrom(p *program, pc int32, seen map[int32]bool) bool {
 // tables shares equal tables.
 type tables struct {
 	next map[[2]byteSet]*nextTable
-	alts map[string]*altTable
 }
 
 // nextTable returns the table of s; what is not in strict is possible in the tail alone.
@@ -104,33 +107,99 @@ func (t *tables) nextTable(s, strict *byteSet) *nextTable {
 	return n
 }
 
-// altTable returns the table of a choice.
-func (t *tables) altTable(alts []int32, first []byteSet) *altTable {
+// altTable makes the table of the choice pc. Tables of choices that it leads
+// to are there already where they were emitted before it, which is the rule.
+func (t *tables) altTable(p *program, pc int, first []byteSet) *altTable {
 	a := &altTable{}
-	var list []int32
+	var way []int32
 	for b := range end + 1 {
-		list = list[:0]
-		for _, alt := range alts {
+		way = way[:0]
+		for _, alt := range p.insts[pc].alts {
 			if first[alt].has(b) {
-				list = append(list, alt)
+				way = append(way, p.shortcut(alt, b))
 			}
 		}
 		if b == end {
-			a.atEnd = slices.Clone(list)
+			a.atEnd = newAltList(way)
 			break
 		}
-		at := slices.IndexFunc(a.lists, func(l []int32) bool { return slices.Equal(l, list) })
-		switch {
-		case at >= 0:
-		case len(a.lists) == 256:
-			// One list too many: any that has more than the right branches will do.
-			a.lists[255] = alts
-			at = 255
-		default:
-			at = len(a.lists)
-			a.lists = append(a.lists, slices.Clone(list))
+		at := slices.IndexFunc(a.lists, func(l altList) bool { return l.equal(way) })
+		if at < 0 {
+			at = len(a.lists) // 255 at most: there are 256 bytes
+			a.lists = append(a.lists, newAltList(way))
 		}
 		a.index[b] = uint8(at)
 	}
+	a.lists = slices.Clip(a.lists)
 	return a
+}
+
+// shortcut follows choices that the next byte b decides.
+func (p *program) shortcut(pc int32, b int) int32 {
+	for p.insts[pc].op == opAlt && p.insts[pc].alt != nil {
+		a := p.insts[pc].alt
+		l := &a.atEnd
+		if b < end {
+			l = &a.lists[a.index[b]]
+		}
+		if len(l.rest) > 0 {
+			break
+		}
+		pc = l.first
+	}
+	return pc
+}
+
+// newAltList makes the list of the branches in way.
+func newAltList(way []int32) altList {
+	if len(way) == 0 {
+		return altList{}
+	}
+	return altList{first: way[0], rest: slices.Clone(way[1:])}
+}
+
+// equal says whether l has the branches in way.
+func (l altList) equal(way []int32) bool {
+	if len(way) == 0 {
+		return l.first == 0
+	}
+	return l.first == way[0] && slices.Equal(l.rest, way[1:])
+}
+
+// directSet returns the set that what stands at pc starts with, where it is one, or nil.
+func directSet(p *program, pc int32) *set {
+	for {
+		switch i := &p.insts[pc]; {
+		case i.op == opSave || i.op == opClear:
+			pc = i.next
+		case i.op == opClass || (i.op == opLoop || i.op == opLoopKeep) && i.min > 0:
+			return i.set
+		default:
+			return nil
+		}
+	}
+}
+
+// disjointSets says whether no code point is in both.
+func disjointSets(a, b *set) bool {
+	if b == nil {
+		return false
+	}
+	for c := range utf8.RuneSelf {
+		if a.tab[c] != setNo && b.tab[c] != setNo {
+			return false
+		}
+	}
+	for i, j := 0, 0; i < len(a.ranges) && j < len(b.ranges); {
+		x, y := a.ranges[i], b.ranges[j]
+		switch {
+		case x.Hi < y.Lo:
+			i++
+		case y.Hi < x.Lo:
+			j++
+		default:
+			return false
+		}
+	}
+	return true
 }

@@ -1,6 +1,7 @@
 package regex
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -192,7 +193,10 @@ func (p *parser) set(flags Flags) (*Node, error) {
 	if len(items) == 1 && !negate && items[0].category == nil && items[0].Lo == items[0].Hi {
 		return literal(items[0].Lo, flags), nil
 	}
-	return &Node{Kind: KindClass, Class: newClass(items, negate, foldOf(flags))}, nil
+	key := fmt.Sprintf("%x%s", flags&(IgnoreCase|ASCII), string(p.src[here:p.tell()]))
+	return &Node{Kind: KindClass, Class: largeClasses.get(key, func() *Class {
+		return newClass(items, negate, foldOf(flags))
+	})}, nil
 }
 
 // setMember reads one member of a set; its first token t is taken.

@@ -41,12 +41,11 @@ type inst struct {
 	max    int32 // -1: no bound
 	lit    string
 	set    *set
-	alt    *altTable  // opAlt, fast only: alts by next byte
+	alt    *altTable  // opAlt, fast only: which of alts the next byte leaves
 	after  *nextTable // loops, fast only: how next can start
 	alts   []int32
 
-	state int32   // opAlt, opLoop, memoised only: first of its states in the memo
-	bits  []int32 // the slots and groups that its states depend on: slot x ≥ 0 for a progress slot, ^group for a condition
+	state int32 // opAlt, opLoop, memoised only: first of its states in the memo; x is what they depend on
 }
 
 // end is the index of the end of the text in tables over the next byte.
@@ -62,11 +61,18 @@ const (
 	nextTail = 2 // only where nothing but white space follows up to the end of the text
 )
 
-// altTable has the branches that the next byte leaves possible, in order.
+// altTable has the branches that the next byte leaves possible.
 type altTable struct {
 	index [256]uint8
-	lists [][]int32
-	atEnd []int32
+	lists []altList
+	atEnd altList
+}
+
+// altList is the branches to try, in order. A branch that is a choice itself
+// and has one way on with that byte is replaced by that.
+type altList struct {
+	first int32 // 0 (opFail) where none is possible
+	rest  []int32
 }
 
 // program is what a machine runs.
@@ -80,7 +86,10 @@ type program struct {
 	budget int
 	noMemo bool // a state is more than what the memo knows
 	states int  // states a position, memoised only
-	looks  bool // has boolean lookarounds with sub-programs
+	// bits are the lists of what states depend on, memoised only: a progress
+	// slot, or ^group for a condition. The first is empty.
+	bits  [][]int32
+	looks bool // has boolean lookarounds with sub-programs
 
 	anchored bool       // a match can start at 0 only
 	first    *nextTable // the bytes that a match can start with; nil: all

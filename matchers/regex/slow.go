@@ -19,12 +19,13 @@ func (b *builder) layout() {
 		if i.op != opAlt && i.op != opLoop {
 			continue
 		}
-		if len(i.bits) > maxBits {
+		bits := len(p.bits[i.x])
+		if bits > maxBits {
 			b.noMemo()
 			return
 		}
 		i.state = int32(p.states)
-		n := 1 << len(i.bits)
+		n := 1 << bits
 		if i.op == opLoop {
 			n *= 2 // entered, and left at a position
 		}
@@ -87,14 +88,14 @@ func cleared(s []uint64, n int) []uint64 {
 
 // key returns the number of the state of i at pos; left is for loops.
 func (p *program) key(m *Machine, i *inst, pos int, left bool) uint64 {
-	bits := 0
-	for k, ref := range i.bits {
+	bits, list := 0, p.bits[i.x]
+	for k, ref := range list {
 		if ref < 0 && m.groupSet(^ref) || ref >= 0 && m.slots[ref] == int32(pos) {
 			bits |= 1 << k
 		}
 	}
 	if left {
-		bits |= 1 << len(i.bits)
+		bits |= 1 << len(list)
 	}
 	return uint64(pos)*uint64(p.states) + uint64(int(i.state)+bits)
 }
