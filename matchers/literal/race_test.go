@@ -1,0 +1,5 @@
+//go:build race
+
+package literal_test
+
+const raceEnabled = true

@@ -1,0 +1,95 @@
+package literal
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// vectorTables are tables for some texts, divided among groups by a sample.
+func vectorTables(texts ...string) *tables {
+	var probes []probe
+	for _, text := range texts {
+		fold := strings.Repeat("\x00", len(text))
+		if lower, ok := strings.CutPrefix(text, "i:"); ok {
+			text, fold = lower, strings.Repeat("\x20", len(lower))
+		}
+		probes = append(probes, probe{text: Text{text, fold}})
+	}
+	sample := []byte(strings.Join(texts, " ") + "\n")
+	t := newTables(probes, vectorEngines[0], countWindows(sample), sample)
+	return &t
+}
+
+// samePlaces compares findVectors with findScalar.
+func samePlaces(t *testing.T, tab *tables, data []byte) {
+	t.Helper()
+	dst, twin := make([]uint32, chunk), make([]uint32, chunk)
+	for from := 0; from < len(data); from += chunk {
+		to := min(from+chunk, len(data))
+		n, high := tab.findVectors(dst, data, from, to)
+		m, twinHigh := tab.findScalar(twin, data, from, to)
+		if !slices.Equal(dst[:n], twin[:m]) || high != twinHigh {
+			t.Fatalf("%q: %v %v, twin %v %v", data, dst[:n], high, twin[:m], twinHigh)
+		}
+	}
+}
+
+func FuzzFindAVX2(f *testing.F) {
+	if !hasVectors {
+		f.Skip("no AVX2")
+	}
+	var all []*tables
+	texts := []string{"Failed password", "i:failed", "aaaa", "\x00\x01\x7f\x7f", "i:abcd", "Connection", "closed by", "user unknown",
+		"abca", "bcab", "{[@`", "0123", "Invalid user", "error: ", "auth"}
+	for n := range len(texts) {
+		all = append(all, vectorTables(texts[:n+1]...))
+	}
+	f.Add([]byte("FAILED Failed password for aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))
+	f.Add([]byte("abcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcab\xe1\xe2\xe3\xe4\n"))
+	f.Add(bytes.Repeat([]byte("Invalid user \x00\x01\x7f\x7f0123{[@`\n"), 700))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, tab := range all {
+			samePlaces(t, tab, data)
+			samePlaces(t, tab, data[:len(data)/2]) // and bytes behind the end
+		}
+	})
+}
+
+// TestFindAtPageEnd scans buffers that end, and begin, where no memory is.
+func TestFindAtPageEnd(t *testing.T) {
+	page := unix.Getpagesize()
+	mem, err := unix.Mmap(-1, 0, 6*page, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(mem)
+	usable := mem[page : 5*page]
+	if err := unix.Mprotect(usable, unix.PROT_READ|unix.PROT_WRITE); err != nil {
+		t.Fatal(err)
+	}
+	copy(usable, bytes.Repeat([]byte("some Failed password\n"), len(usable)))
+	for _, e := range append(slices.Clip(goEngines), vectorEngines...) {
+		if e.vectors && !hasVectors {
+			continue
+		}
+		c := choice{engine: e, options: []option{{probe{text: Text{"Failed", strings.Repeat("\x00", 6)}}}}}
+		s := c.build(countWindows(nil), nil)
+		var l Lines
+		for size := range 200 {
+			for _, n := range []int{size, len(usable) - size} {
+				s.Scan(&l, usable[len(usable)-n:])
+				end := fmt.Sprint(l.hits)
+				s.Scan(&l, append(usable[:0:0], usable[len(usable)-n:]...))
+				if end != fmt.Sprint(l.hits) {
+					t.Fatalf("%d bytes at the end of a page: %s", n, end)
+				}
+				s.Scan(&l, usable[:n])
+			}
+		}
+	}
+}
