@@ -118,7 +118,8 @@ func (r *rank) search(m *regex.Machine, v *view, f *Found) bool {
 // searchRegex is search by the regular expression. One that needs too many
 // steps does not match.
 func (t *template) searchRegex(m *regex.Machine, text []byte, at int, f *Found) bool {
-	spans, result := t.re.Search(m, text, at)
+	re, _ := t.expression()
+	spans, result := re.Search(m, text, at)
 	if result != regex.Match {
 		return false
 	}

@@ -51,6 +51,13 @@ func NewOrder(d *Detector) *Order {
 	return o
 }
 
+// Clone returns an order that has learnt the same and learns by itself from here on.
+func (o *Order) Clone() *Order {
+	c := *o
+	c.ranks = slices.Clone(o.ranks)
+	return &c
+}
+
 // Hit learns that Find, of the detector that the order is of, found a date in
 // the line. It must be called in the order of the lines, but may follow Find
 // later: what Find read of the order may be older. nowNanos is the time of the clock, not the line's.

@@ -31,9 +31,8 @@ func (d *Detector) plain() *Detector {
 	p := *d
 	p.templates = nil
 	for _, t := range d.templates {
-		c := *t
-		c.quick = quick{}
-		p.templates = append(p.templates, &c)
+		c := &template{name: t.name, pattern: t.pattern, source: t.source, kind: t.kind, flags: t.flags, weight: t.weight, value: t.value}
+		p.templates = append(p.templates, c)
 	}
 	return &p
 }

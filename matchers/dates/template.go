@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/f2bpipe/f2bpipe/matchers/regex"
 )
@@ -18,7 +19,7 @@ const (
 	tai64nKind                // @ and 24 hexadecimal digits
 )
 
-// A template is one compiled date pattern. It is immutable.
+// A template is one date pattern. What it means never changes.
 type template struct {
 	name    string // as fail2ban shows it: tokens by their names
 	pattern string // as it was written; "" for Epoch and TAI64N
@@ -28,6 +29,7 @@ type template struct {
 	weight  float64 // how much a hit counts when templates are sorted
 	value   int     // the group of the number (epoch kinds)
 
+	once   sync.Once // over re and groups, see expression
 	re     *regex.Regexp
 	groups []group // the named groups that have a meaning, in the order of their numbers
 	quick  quick   // a hand-written matcher that equals re
@@ -117,8 +119,30 @@ func (t *template) bind(source string, from begin, toWord bool) {
 	}
 }
 
-// compile makes the template ready to match.
+// compile makes the template ready to match. The expression of one with a
+// hand-written matcher is one of the defaults', which are known to compile: that
+// is done when a line first needs it, which few logs ever do.
 func (t *template) compile(year int) error {
+	t.quick = quickFor(t, year)
+	if t.quick.form != noForm {
+		return nil
+	}
+	t.once.Do(func() {})
+	return t.build()
+}
+
+// expression returns the compiled expression and its groups. Any goroutine may call it.
+func (t *template) expression() (*regex.Regexp, []group) {
+	t.once.Do(func() {
+		if err := t.build(); err != nil {
+			panic(err) // one of our own tables is wrong
+		}
+	})
+	return t.re, t.groups
+}
+
+// build compiles the expression.
+func (t *template) build() error {
 	re, err := regex.Compile(t.source, 0)
 	if err != nil {
 		return fmt.Errorf("expression %s: %w", t.source, err)
@@ -135,6 +159,5 @@ func (t *template) compile(year int) error {
 		}
 		slices.SortFunc(t.groups, func(a, b group) int { return a.number - b.number })
 	}
-	t.quick = quickFor(t, year)
 	return nil
 }
