@@ -8,11 +8,18 @@
 // # The way of a line
 //
 // A Source fills batches with whole lines. The Matcher of the batch's Input
-// turns them into failures. The Window counts failures per jail and address,
-// by the time in the log, and says when one of them is to be banned. The Ledger
-// knows who is banned until when; it is the only one who does. A Flusher
-// gathers the ledger's orders for one Sink, which carries them out. Commands
-// enter at the ledger, and return when the sinks have done what they asked.
+// turns them into failures; those of whom Config.Ignore says that the jail
+// never counts them go no further. The Window counts failures per jail and
+// address, by the time in the log, and says when one of them is to be banned.
+// The Ledger knows who is banned until when; it is the only one who does. A
+// Flusher gathers the ledger's orders for one Sink, which carries them out.
+// Commands enter at the ledger, and return when the sinks have done what they
+// asked.
+//
+// Where it takes time to say whether somebody is to be banned (a command has to
+// be asked, a name be looked up) the ban waits beside the stream, which goes
+// on: one ban for each jail and ID, MaxHeld at most. Where the log is the clock
+// the stream waits with it.
 //
 // # Goroutines
 //
@@ -61,9 +68,9 @@
 // checkpoint. StopTimeout later the stop is hard: a second context ends
 // whatever still runs. Lines that stood in feeds, orders that a sink does not
 // have and events that the store does not have are logged once, with their
-// number. The first error of a stage is a soft stop too, and Run returns it.
-// The end of all sources is the same without a deadline, unless the
-// configuration says to stay.
+// number, and so are bans that still wait for Config.Ignore. The first error of
+// a stage is a soft stop too, and Run returns it. The end of all sources is the
+// same without a deadline, unless the configuration says to stay.
 //
 // # Checkpoints
 //

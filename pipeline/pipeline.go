@@ -26,9 +26,10 @@ type Config struct {
 	// StopTimeout is the time that everything has to end after ctx is done; 0: 1 s.
 	StopTimeout time.Duration
 
-	Watch Watcher // nil: nobody
-	Store Store   // nil: nothing is stored
-	Log   *slog.Logger
+	Ignore Ignore  // nil: everybody counts
+	Watch  Watcher // nil: nobody
+	Store  Store   // nil: nothing is stored
+	Log    *slog.Logger
 }
 
 // Reading is a source with the name that it has in errors and logs.
@@ -36,11 +37,12 @@ type Reading struct {
 	Name    string
 	Source  Source
 	Batches int // of its feed; 0: 4
+	Workers int // goroutines for the stateless half of a Splitter over a big input; 0: 1
 }
 
-// Watcher is told of the failures of each batch before they are counted: for
-// the Found lines of a log and for progress. It is called from every source's
-// goroutine; batch and failures are valid until it returns.
+// Watcher is told of the failures of each batch that are not ignored, before
+// they are counted: for the Found lines of a log and for progress. It is called
+// from every source's goroutine; batch and failures are valid until it returns.
 type Watcher interface {
 	Watch(b *Batch, failures []Failure)
 }
@@ -73,6 +75,8 @@ type Pipeline struct {
 	ends     map[*Input]Position // changed since the last checkpoint
 	err      error               // the first one
 
+	held holder
+
 	readerEnded chan struct{} // has a token after a reader left the map
 	moved       chan struct{} // has a token when there are ends
 
@@ -93,6 +97,7 @@ func New(cfg Config) *Pipeline {
 		readers:     make(map[string]*reader),
 		started:     make(map[*Flusher]struct{}),
 		ends:        make(map[*Input]Position),
+		held:        holder{bans: make(map[banKey]*Ban), empty: make(chan struct{}, 1)},
 		readerEnded: make(chan struct{}, 1),
 		moved:       make(chan struct{}, 1),
 	}
@@ -125,6 +130,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	}
 
 	p.waitReaders()
+	p.waitHeld(p.hard)
 	stopTicking()
 	p.waitFlushers()
 	stopSaving()
@@ -195,13 +201,13 @@ func (p *Pipeline) outcome(s *saver) error {
 	p.mu.Lock()
 	err := p.err
 	p.mu.Unlock()
-	lines, orders, events := p.lostLines.Load(), p.lostOrders.Load(), len(s.keep.Events)
-	if lines == 0 && orders == 0 && events == 0 {
+	lines, orders, events, held := p.lostLines.Load(), p.lostOrders.Load(), len(s.keep.Events), p.Held()
+	if lines == 0 && orders == 0 && events == 0 && held == 0 {
 		return err
 	}
-	p.cfg.Log.Error("stopped with work undone", "lines", lines, "orders", orders, "unsaved", events)
+	p.cfg.Log.Error("stopped with work undone", "lines", lines, "orders", orders, "unsaved", events, "waiting", held)
 	if err == nil && p.hard.Err() != nil && context.Cause(p.hard) == ErrStopTimeout {
-		err = fmt.Errorf("%w: %d lines not counted, %d orders not carried out", ErrStopTimeout, lines, orders)
+		err = fmt.Errorf("%w: %d lines not counted, %d orders not carried out, %d bans not judged", ErrStopTimeout, lines, orders, held)
 	}
 	return err
 }

@@ -56,7 +56,7 @@ func (p *Pipeline) startReader(cfg Reading) {
 	feed := NewFeed(cfg.Batches)
 	go func() {
 		defer close(r.matched)
-		p.drain(feed)
+		p.drain(feed, cfg.Workers)
 	}()
 	go func() {
 		err := cfg.Source.Run(ctx, feed)
@@ -117,38 +117,6 @@ func (p *Pipeline) leaveReaders() {
 	}
 }
 
-// drain takes a feed's batches through the stages until the feed is closed;
-// after a hard stop it counts the lines of those that stand, and returns.
-func (p *Pipeline) drain(feed *Feed) {
-	s := step{p: p}
-	for {
-		select {
-		case b, ok := <-feed.Full():
-			if !ok {
-				return
-			}
-			if p.hard.Err() != nil {
-				p.lostLines.Add(int64(b.Lines))
-			} else {
-				s.do(b)
-			}
-			feed.Recycle(b)
-		case <-p.hard.Done():
-			for {
-				select {
-				case b, ok := <-feed.Full():
-					if !ok {
-						return
-					}
-					p.lostLines.Add(int64(b.Lines))
-				default:
-					return
-				}
-			}
-		}
-	}
-}
-
 // step takes one batch after the other through matcher, window and ledger,
 // with the memory that it keeps for that.
 type step struct {
@@ -158,10 +126,10 @@ type step struct {
 }
 
 // do carries one batch through. It blocks only where the sinks are too far behind.
-func (s *step) do(b *Batch) {
+func (s *step) do(b *Batch, match func([]Failure) []Failure) {
 	p := s.p
 	p.step.RLock()
-	s.failures = b.Input.Matcher().Match(s.failures[:0], b)
+	s.failures = p.unignored(match(s.failures[:0]))
 	if p.cfg.Watch != nil {
 		p.cfg.Watch.Watch(b, s.failures)
 	}
@@ -172,7 +140,7 @@ func (s *step) do(b *Batch) {
 		}
 	} else {
 		for i := range s.failures {
-			if ban, ok := p.cfg.Window.Add(&s.failures[i]); ok {
+			if ban, ok := p.add(&s.failures[i]); ok {
 				s.bans = append(s.bans, ban)
 			}
 		}
@@ -200,20 +168,25 @@ func (s *step) countByLog(f *Failure) {
 	p.cfg.Clock.Advance(f.AtNanos)
 	now := p.cfg.Clock.Now()
 	p.cfg.Ledger.Expire(now)
-	if ban, ok := p.cfg.Window.Add(f); ok {
+	if ban, ok := p.addByLog(f); ok {
 		s.bans = append(s.bans, ban)
 		p.cfg.Ledger.enter(s.bans[len(s.bans)-1:], now)
 	}
 }
 
 // Count takes a failure that no source found through window and ledger: a
-// command's. It returns when the ledger has the ban that it caused, if any.
+// command's. It returns when the ledger has the ban that it caused, if any; a
+// ban that waits for Config.Ignore comes later.
 func (p *Pipeline) Count(f *Failure) (Ban, bool) {
 	p.step.RLock()
 	defer p.step.RUnlock()
-	ban, ok := p.cfg.Window.Add(f)
-	if ok {
-		p.cfg.Ledger.enter([]Ban{ban}, p.cfg.Clock.Now())
+	if p.cfg.Ignore != nil && p.cfg.Ignore.Ignores(f) {
+		return Ban{}, false
 	}
-	return ban, ok
+	ban, ok := p.add(f)
+	if !ok {
+		return Ban{}, false
+	}
+	p.cfg.Ledger.enter([]Ban{ban}, p.cfg.Clock.Now())
+	return ban, true
 }

@@ -189,6 +189,28 @@ type Matcher interface {
 	Match(dst []Failure, b *Batch) []Failure
 }
 
+// Splitter is a Matcher with two halves: a stateless one that may run on several
+// goroutines over the batches of a big input, and an ordered one that sees only
+// what matched. Both together are Match.
+type Splitter interface {
+	Matcher
+	// Bulk says whether the batch can be split, and is worth it.
+	Bulk(b *Batch) bool
+	// Prepare is called for each bulk batch, in order, before Scan. settled says
+	// that every batch before it has been settled; where that is needed and not
+	// so it returns false, and is called again when it is.
+	Prepare(b *Batch, settled bool) bool
+	// Scan is the stateless half. Workers, numbered from 0, may scan at once,
+	// each one batch at a time.
+	Scan(worker int, b *Batch) Found
+	// Settle is the ordered half, called in the order of the batches, once for
+	// each; what it appends is valid until b is reset.
+	Settle(dst []Failure, b *Batch, found Found) []Failure
+}
+
+// Found is what a Splitter's Scan hands to its Settle.
+type Found any
+
 // Sink carries out orders. It is used by one goroutine at a time.
 type Sink interface {
 	// Apply carries out the orders in order and sets Err of each that it could

@@ -1,0 +1,154 @@
+package pipeline
+
+import "sync"
+
+// scanners run the stateless half of matchers on several goroutines. The
+// goroutine that drains a feed gives them batches and settles what they
+// found, in order.
+type scanners struct {
+	jobs    chan *scan
+	workers sync.WaitGroup
+
+	standing []*scan // not settled, in order
+	room     int     // for so many
+}
+
+// scan is a batch that is being scanned.
+type scan struct {
+	batch    *Batch
+	splitter Splitter
+	found    Found
+	done     chan struct{} // closed when found is there
+}
+
+// newScanners starts n goroutines; with one there are none, and the batches
+// are scanned by whoever drains.
+func newScanners(n, batches int) *scanners {
+	s := &scanners{room: 1}
+	if n <= 1 {
+		return s
+	}
+	s.room = batches
+	s.jobs = make(chan *scan, batches) // room for every batch there is: a send never blocks
+	for worker := range n {
+		s.workers.Go(func() {
+			for j := range s.jobs {
+				j.found = j.splitter.Scan(worker, j.batch)
+				close(j.done)
+			}
+		})
+	}
+	return s
+}
+
+// close ends the goroutines, after the scans that stand.
+func (s *scanners) close() {
+	if s.jobs != nil {
+		close(s.jobs)
+		s.workers.Wait()
+	}
+}
+
+// add scans a bulk batch, now or beside others.
+func (s *scanners) add(b *Batch, m Splitter) {
+	j := &scan{batch: b, splitter: m, done: make(chan struct{})}
+	s.standing = append(s.standing, j)
+	if s.jobs == nil {
+		j.found = m.Scan(0, b)
+		close(j.done)
+		return
+	}
+	s.jobs <- j
+}
+
+// oldest takes the scan that is to be settled next, when it is done.
+func (s *scanners) oldest() *scan {
+	j := s.standing[0]
+	s.standing = append(s.standing[:0], s.standing[1:]...)
+	<-j.done
+	return j
+}
+
+// drain takes a feed's batches through the stages until the feed is closed;
+// after a hard stop it counts the lines of those that stand, and returns.
+func (p *Pipeline) drain(feed *Feed, workers int) {
+	s := step{p: p}
+	scanning := newScanners(workers, cap(feed.full))
+	defer scanning.close()
+	settle := func() {
+		j := scanning.oldest()
+		p.carry(&s, feed, j.batch, func(dst []Failure) []Failure { return j.splitter.Settle(dst, j.batch, j.found) })
+	}
+	for {
+		full, oldest := feed.Full(), (chan struct{})(nil)
+		if n := len(scanning.standing); n > 0 {
+			oldest = scanning.standing[0].done
+			if n >= scanning.room {
+				full = nil
+			}
+		}
+		select {
+		case b, ok := <-full:
+			if !ok {
+				for len(scanning.standing) > 0 {
+					settle()
+				}
+				return
+			}
+			p.split(&s, feed, scanning, b, settle)
+		case <-oldest:
+			settle()
+		case <-p.hard.Done():
+			for len(scanning.standing) > 0 {
+				settle()
+			}
+			p.loseRest(feed)
+			return
+		}
+	}
+}
+
+// split begins with a batch: a bulk one is scanned beside others, any other
+// goes its way when those before it have.
+func (p *Pipeline) split(s *step, feed *Feed, scanning *scanners, b *Batch, settle func()) {
+	m := b.Input.Matcher()
+	splitter, ok := m.(Splitter)
+	if !ok || !splitter.Bulk(b) || p.hard.Err() != nil {
+		for len(scanning.standing) > 0 {
+			settle()
+		}
+		p.carry(s, feed, b, func(dst []Failure) []Failure { return m.Match(dst, b) })
+		return
+	}
+	for !splitter.Prepare(b, len(scanning.standing) == 0) {
+		for len(scanning.standing) > 0 {
+			settle()
+		}
+	}
+	scanning.add(b, splitter)
+}
+
+// carry takes a batch, matched by match, through the other stages and recycles it.
+func (p *Pipeline) carry(s *step, feed *Feed, b *Batch, match func([]Failure) []Failure) {
+	if p.hard.Err() != nil {
+		p.lostLines.Add(int64(b.Lines))
+	} else {
+		s.do(b, match)
+	}
+	feed.Recycle(b)
+}
+
+// loseRest counts the lines of the batches that stand after a hard stop.
+func (p *Pipeline) loseRest(feed *Feed) {
+	for {
+		select {
+		case b, ok := <-feed.Full():
+			if !ok {
+				return
+			}
+			p.lostLines.Add(int64(b.Lines))
+		default:
+			return
+		}
+	}
+}
