@@ -1,0 +1,5 @@
+//go:build !race
+
+package ignore
+
+const raceEnabled = false
