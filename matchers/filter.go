@@ -3,7 +3,6 @@ package matchers
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -25,34 +24,6 @@ type FilterConfig struct {
 	MaxLines    int // lines that a failregex may span; 0 and 1 are one
 	UseDNS      UseDNS
 }
-
-// RegexError is a regular expression that cannot be used.
-type RegexError struct {
-	Filter string
-	Option string // failregex, ignoreregex or prefregex
-	Index  int    // in the option's list
-	Regex  Regex
-	Err    error // a *regex.Error where it does not compile
-}
-
-func (e *RegexError) Error() string {
-	var b strings.Builder
-	if e.Regex.Where != "" {
-		b.WriteString(e.Regex.Where + ": ")
-	}
-	fmt.Fprintf(&b, "filter %s: %s %d: %v", e.Filter, e.Option, e.Index, e.Err)
-	fmt.Fprintf(&b, "\n  %s", e.Regex.Text)
-	var re *regex.Error
-	// The mark points into the text as it was written only where no tag was expanded before it.
-	if errors.As(e.Err, &re) && re.Pattern == e.Regex.Text && re.Line <= 1 {
-		fmt.Fprintf(&b, "\n  %s^", strings.Repeat(" ", re.Pos))
-	} else if errors.As(e.Err, &re) {
-		fmt.Fprintf(&b, "\n  expanded to: %s", re.Pattern)
-	}
-	return b.String()
-}
-
-func (e *RegexError) Unwrap() error { return e.Err }
 
 // The fields that mean something to the matcher have fixed places among a
 // filter's fields; what else a filter captures comes after them.
@@ -114,7 +85,7 @@ func CompileFilter(c FilterConfig) (*Filter, error) {
 	compile := func(option string, index int, rx Regex, flags regex.Flags) *rule {
 		r, err := f.compileRule(rx.Text, flags)
 		if err != nil {
-			errs = append(errs, &RegexError{Filter: c.Name, Option: option, Index: index, Regex: rx, Err: err})
+			errs = append(errs, &RegexError{Filter: c.Name, Option: option, Index: index, Regex: rx, Expanded: ExpandTags(rx.Text, c.UseDNS), Err: err})
 		}
 		return r
 	}
@@ -129,7 +100,7 @@ func CompileFilter(c FilterConfig) (*Filter, error) {
 		r := compile("failregex", i, rx, flags)
 		if r != nil && !r.identifies() && (f.pref == nil || !f.pref.identifies()) {
 			errs = append(errs, &RegexError{Filter: c.Name, Option: "failregex", Index: i, Regex: rx,
-				Err: errors.New("no failure-id group: expected <HOST>, <ADDR>, <F-ID> or <F-MLFID> in it or in prefregex")})
+				Expanded: r.re.String(), Err: ErrNoFailureID})
 		}
 		f.fail = append(f.fail, r)
 	}
@@ -146,7 +117,7 @@ func CompileFilter(c FilterConfig) (*Filter, error) {
 
 func (f *Filter) compileRule(text string, flags regex.Flags) (*rule, error) {
 	if strings.TrimLeft(text, " \t\r\n\v\f") == "" {
-		return nil, errors.New("the regular expression is empty")
+		return nil, errEmpty
 	}
 	re, err := regex.Compile(ExpandTags(text, f.useDNS), flags)
 	if err != nil {

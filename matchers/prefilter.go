@@ -61,20 +61,22 @@ func (p *prefilter) scan(data []byte) bool {
 	return !p.every && !p.scanner.Every()
 }
 
+// ready says whether there is nothing more to learn.
+func (p *prefilter) ready() bool { return len(p.rules) == 0 || p.trained == len(trainAt) }
+
 // train takes the lines as a sample of those to come.
 func (p *prefilter) train(data []byte) {
-	if p.trained == len(trainAt) {
+	if p.ready() {
 		return
 	}
-	if room := trainAt[len(trainAt)-1] - len(p.sample); len(data) > room {
+	room := trainAt[len(trainAt)-1] - len(p.sample)
+	full := len(data) >= room
+	if full {
 		data = data[:bytes.LastIndexByte(data[:room], '\n')+1]
-		if len(data) == 0 { // the line is longer than the room
-			p.trained = len(trainAt) - 1
-		}
 	}
 	p.sample = append(p.sample, data...)
 	before := p.trained
-	for p.trained < len(trainAt) && (len(p.sample) >= trainAt[p.trained] || len(data) == 0) {
+	for p.trained < len(trainAt) && (full || len(p.sample) >= trainAt[p.trained]) {
 		p.trained++
 	}
 	if p.trained > before {

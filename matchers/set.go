@@ -80,6 +80,8 @@ type Set struct {
 	at    line            // of it
 
 	prefilter prefilter
+	bulk      bulk
+	notes     *found // of a scout
 
 	newest atomic.Int64 // the last date of the batch before, nanoseconds
 }
@@ -157,28 +159,46 @@ func (s *Set) Counters(j *pipeline.Jail) *Counters {
 
 // Match implements pipeline.Matcher.
 func (s *Set) Match(dst []pipeline.Failure, b *pipeline.Batch) []pipeline.Failure {
+	s.begin(b)
+	s.opts.Trace.begin()
+	dst = s.matchBatch(dst)
+	s.countInvalid()
+	s.end()
+	return dst
+}
+
+// begin turns to a batch.
+func (s *Set) begin(b *pipeline.Batch) {
 	s.arena, s.field = s.arena[:0], s.field[:0]
 	s.now, s.batch = s.opts.Now(), b
-	s.opts.Trace.begin()
 	for _, v := range s.views {
-		v.seen = 0
+		v.ready, v.seen = false, 0
 	}
-	if s.prefilter.scan(b.Data) {
-		dst = s.matchCandidates(dst)
-	} else {
-		dst = s.matchAll(dst)
+}
+
+// matchBatch looks at the lines that matter.
+func (s *Set) matchBatch(dst []pipeline.Failure) []pipeline.Failure {
+	if s.prefilter.scan(s.batch.Data) {
+		return s.matchCandidates(dst)
 	}
-	if b.Input != nil && len(s.views) > 0 {
-		b.Input.Invalid.Add(s.views[0].decoder.countInvalid(b.Data))
+	return s.matchAll(dst)
+}
+
+func (s *Set) countInvalid() {
+	if s.batch.Input != nil && len(s.views) > 0 {
+		s.batch.Input.Invalid.Add(s.views[0].decoder.countInvalid(s.batch.Data))
 	}
-	s.batch = nil
+}
+
+// end leaves the batch: what later lines need of it is kept.
+func (s *Set) end() {
 	for _, v := range s.views {
-		v.lookBack(&s.w.machine, b.Data, len(b.Data), s.now)
+		v.lookBack(&s.w.machine, s.batch.Data, len(s.batch.Data), s.now)
 		if at, ok := v.last(s.now); ok {
 			s.newest.Store(at)
 		}
 	}
-	return dst
+	s.batch = nil
 }
 
 // matchAll looks at every line of the batch.
@@ -285,6 +305,8 @@ func (s *Set) matchOne(dst []pipeline.Failure, m *member, l *line, may candidate
 		// The values point into content, which an ignoreregex leaves alone.
 		if f.ignores(&s.w, content) {
 			m.counters.Ignored.Add(1)
+		} else if s.notes != nil {
+			s.notes.note(s, m, l, rule)
 		} else {
 			dst = s.settle(dst, m, l, rule, 1)
 		}

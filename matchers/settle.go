@@ -40,20 +40,23 @@ func (s *Set) settle(dst []pipeline.Failure, m *member, l *line, rule, lines int
 	m.counters.Matched.Add(1)
 	values := s.w.values
 	var sess *session
-	inSession, nofail := values[fieldMLFID] != nil, false
+	inSession := values[fieldMLFID] != nil
 	if inSession {
+		var nofail bool
 		sess, nofail, lines = m.state.sessions.merge(values, lines, s.now)
 		m.counters.Sessions.Store(m.state.sessions.lost)
+		s.opts.Trace.note(s, rule, sess, nofail, len(dst))
 		if nofail && !s.opts.Trace.reportsQuiet(s.opts.All) {
 			return dst
 		}
+	} else {
+		s.opts.Trace.note(s, rule, nil, false, len(dst))
 	}
 	if s.opts.Clock == Undated && len(values[fieldNofail]) > 0 && !s.opts.Trace.reportsQuiet(true) {
 		// Without a session <F-NOFAIL> means nothing to fail2ban's server, which
 		// counts the match; its tests of a filter leave it out.
 		return dst
 	}
-	s.opts.Trace.note(s, rule, sess, nofail, len(dst))
 	failure := pipeline.Failure{Jail: m.Jail, AtNanos: at, Count: 1, Attempts: lines, Line: l.no, Regex: rule, Text: l.raw}
 	raw := s.opts.RawHost || m.Filter.useDNS == DNSRaw
 	fid := values[fieldFID]

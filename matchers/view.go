@@ -16,6 +16,8 @@ type view struct {
 	decoded  []byte // memory
 	cut      []byte // memory
 
+	scouting bool // nothing is learnt from a line
+
 	ready bool
 	start int    // of the line in the batch
 	text  []byte // the line, valid UTF-8, without its end
@@ -66,10 +68,12 @@ func (v *view) read(m *regex.Machine, l *line, now int64) {
 	if !l.stamped {
 		if v.found, v.dated = v.detector.Find(m, v.order, v.text); v.dated {
 			v.pre, v.date, v.post = v.text[:v.found.Start], v.text[v.found.Start:v.found.End], v.text[v.found.End:]
-			v.order.Hit(v.found, v.text, now)
-			v.noteLast(valid, now)
+			if !v.scouting {
+				v.order.Hit(v.found, v.text, now)
+				v.noteLast(valid, now)
+			}
 		}
-	} else {
+	} else if !v.scouting {
 		v.lastAt, v.lastText, v.hasLast = l.stamp, nil, true
 	}
 	// Where the rest of the line is searched as it stands in the batch, its
@@ -80,6 +84,23 @@ func (v *view) read(m *regex.Machine, l *line, now int64) {
 	}
 	v.cut = append(append(append(v.cut[:0], v.pre...), v.post...), '\n')
 	v.buf = v.cut
+}
+
+// recall makes the view the one that a scout had of a line.
+func (v *view) recall(h *noted, now int64) {
+	if v.ready && v.start == h.line.start {
+		return // another filter matched the line too
+	}
+	v.ready, v.atDone, v.start = true, false, h.line.start
+	v.text, v.found, v.dated, v.date = h.text, h.date, h.dated, nil
+	switch {
+	case h.line.stamped:
+		v.lastAt, v.lastText, v.hasLast = h.line.stamp, nil, true
+	case v.dated:
+		v.date = v.text[v.found.Start:v.found.End]
+		v.order.Hit(v.found, v.text, now)
+		v.noteLast(true, now)
+	}
 }
 
 func sameArray(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && &a[0] == &b[0] }

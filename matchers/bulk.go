@@ -1,0 +1,173 @@
+package matchers
+
+import (
+	"math/bits"
+	"slices"
+	"sync"
+
+	"github.com/f2bpipe/f2bpipe/matchers/dates"
+	"github.com/f2bpipe/f2bpipe/pipeline"
+)
+
+// bulkSize is the size of a batch from which on it is one of a big input.
+const bulkSize = 64 << 10
+
+// bulk is what a set needs to run its stateless half on several goroutines.
+//
+// A scout is a copy of the set that does not settle what matches but notes it.
+// Scouts know the order of date templates as it was at a fixed number of
+// batches, so that what they find does not depend on how many there are.
+type bulk struct {
+	mu     sync.Mutex // guards scouts and spare
+	scouts []*Set
+	spare  []*found
+
+	batches int            // prepared
+	orders  []*dates.Order // of the views, as scouts know them
+}
+
+// found is what a scout has noted of a batch.
+type found struct {
+	hits   []noted
+	values [][]byte
+	bytes  []byte
+}
+
+// noted is a match that is not settled yet.
+type noted struct {
+	member, rule int
+	line         line
+	text         []byte // the line decoded
+	date         dates.Found
+	dated        bool
+	first, n     int // its values
+}
+
+var _ pipeline.Splitter = (*Set)(nil)
+
+// Bulk implements pipeline.Splitter. A set with a filter that joins lines looks
+// at them one after the other.
+func (s *Set) Bulk(b *pipeline.Batch) bool {
+	return !b.Live && len(b.Data) >= bulkSize && s.opts.Trace == nil && !s.prefilter.every
+}
+
+// Prepare implements pipeline.Splitter.
+func (s *Set) Prepare(b *pipeline.Batch, settled bool) bool {
+	n := s.bulk.batches + 1
+	learn := n%64 == 0 || bits.OnesCount(uint(n)) == 1 || !s.prefilter.ready()
+	if learn && !settled {
+		return false
+	}
+	s.bulk.batches = n
+	if learn {
+		s.prefilter.train(b.Data)
+		s.bulk.orders = s.bulk.orders[:0]
+		for _, v := range s.views {
+			s.bulk.orders = append(s.bulk.orders, v.order.Clone())
+		}
+		for _, scout := range s.bulk.scouts {
+			scout.follow(s)
+		}
+	}
+	return true
+}
+
+// follow makes a scout know what its set has learnt.
+func (s *Set) follow(of *Set) {
+	s.prefilter.scanner, s.prefilter.trained = of.prefilter.scanner, len(trainAt)
+	for i, v := range s.views {
+		v.order = of.bulk.orders[i]
+	}
+}
+
+// scout returns the scout of a worker.
+func (s *Set) scout(worker int) *Set {
+	s.bulk.mu.Lock()
+	defer s.bulk.mu.Unlock()
+	for len(s.bulk.scouts) <= worker {
+		scout := &Set{opts: s.opts, prefilter: prefilter{rules: s.prefilter.rules}}
+		for _, v := range s.views {
+			scout.views = append(scout.views, &view{detector: v.detector, decoder: v.decoder, scouting: true})
+		}
+		for _, m := range s.jails {
+			c := *m
+			c.view = scout.views[slices.Index(s.views, m.view)]
+			scout.jails = append(scout.jails, &c)
+		}
+		scout.follow(s)
+		s.bulk.scouts = append(s.bulk.scouts, scout)
+	}
+	return s.bulk.scouts[worker]
+}
+
+// Scan implements pipeline.Splitter.
+func (s *Set) Scan(worker int, b *pipeline.Batch) pipeline.Found {
+	scout := s.scout(worker)
+	scout.notes = s.newFound()
+	scout.batch = b
+	scout.matchBatch(nil)
+	scout.countInvalid()
+	out := scout.notes
+	scout.notes, scout.batch = nil, nil
+	return out
+}
+
+// newFound returns empty notes in memory that was used before.
+func (s *Set) newFound() *found {
+	s.bulk.mu.Lock()
+	defer s.bulk.mu.Unlock()
+	n := len(s.bulk.spare)
+	if n == 0 {
+		return &found{}
+	}
+	f := s.bulk.spare[n-1]
+	s.bulk.spare = s.bulk.spare[:n-1]
+	*f = found{hits: f.hits[:0], values: f.values[:0], bytes: f.bytes[:0]}
+	return f
+}
+
+// note keeps a match for Settle: values may stand in memory that the next line
+// will use.
+func (f *found) note(s *Set, m *member, l *line, rule int) {
+	v := m.view
+	h := noted{
+		member: slices.Index(s.jails, m), rule: rule, line: *l, text: l.raw, date: v.found, dated: v.dated,
+		first: len(f.values), n: len(s.w.values),
+	}
+	if !sameArray(v.text, l.raw) {
+		h.text = f.keep(v.text)
+	}
+	for _, value := range s.w.values {
+		if value != nil {
+			value = f.keep(value)
+		}
+		f.values = append(f.values, value)
+	}
+	f.hits = append(f.hits, h)
+}
+
+// keep copies a text.
+func (f *found) keep(text []byte) []byte {
+	start := len(f.bytes)
+	f.bytes = append(f.bytes, text...)
+	return f.bytes[start:len(f.bytes):len(f.bytes)]
+}
+
+// Settle implements pipeline.Splitter.
+func (s *Set) Settle(dst []pipeline.Failure, b *pipeline.Batch, notes pipeline.Found) []pipeline.Failure {
+	f := notes.(*found)
+	s.begin(b)
+	for i := range f.hits {
+		h := &f.hits[i]
+		m := s.jails[h.member]
+		s.at = h.line
+		m.view.recall(h, s.now)
+		s.w.values = append(s.w.values[:0], f.values[h.first:h.first+h.n]...)
+		dst = s.settle(dst, m, &s.at, h.rule, 1)
+	}
+	s.end()
+	s.bulk.mu.Lock()
+	s.bulk.spare = append(s.bulk.spare, f)
+	s.bulk.mu.Unlock()
+	return dst
+}
