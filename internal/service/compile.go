@@ -3,7 +3,10 @@ package service
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/matchers"
@@ -18,8 +21,13 @@ type jail struct {
 	identity *pipeline.Jail
 	matcher  matchers.JailFilter
 	drop     *sinks.Action // how its addresses are dropped; nil: no action of it drops
-	other    []string      // actions that are not carried out
+	dropBy   []string      // the actions that drop is made of
+	other    []omitted
+	blind    time.Duration // blindalarm
 }
+
+// omitted is an action that is not carried out, and why.
+type omitted struct{ action, reason string }
 
 // policyOf is how a configured jail counts and bans.
 func policyOf(c *config.Jail) pipeline.Policy {
@@ -30,7 +38,17 @@ func policyOf(c *config.Jail) pipeline.Policy {
 }
 
 // compile compiles a jail. The error joins everything that is wrong.
-func compile(c *config.Jail) (*jail, error) {
+func compile(c *config.Jail) (*jail, error) { return new(compiler).jail(c) }
+
+// compiler compiles any number of jails, on any number of goroutines.
+type compiler struct {
+	// good are the date patterns, time zones and encodings that matchers.Check
+	// took, joined: most jails have the same, and to check the default patterns
+	// costs more than all else of a jail.
+	good sync.Map
+}
+
+func (k *compiler) jail(c *config.Jail) (*jail, error) {
 	j := &jail{config: c, identity: pipeline.NewJail(c.Name, policyOf(c))}
 	name := c.Name
 	if c.Filter != nil {
@@ -42,29 +60,68 @@ func compile(c *config.Jail) (*jail, error) {
 		Jail: j.identity, Filter: filter, Dates: texts(c.Datepattern),
 		TimeZone: c.Logtimezone.Text, Encoding: c.Logencoding.Text,
 	}
-	if err := matchers.Check(j.matcher); err != nil {
-		errs = append(errs, fmt.Errorf("jail %s: %w", c.Name, err))
+	reading := strings.Join(append([]string{j.matcher.TimeZone, j.matcher.Encoding}, j.matcher.Dates...), "\x00")
+	if _, ok := k.good.Load(reading); !ok {
+		wrong := checkReading(c, j.matcher)
+		for _, p := range wrong {
+			errs = append(errs, p)
+		}
+		if len(wrong) == 0 {
+			k.good.Store(reading, true)
+		}
+	}
+	if j.blind, err = blindAlarm(c); err != nil {
+		errs = append(errs, err)
 	}
 	for i := range c.Actions {
-		a := &c.Actions[i]
-		drop, err := dropAction(a)
-		switch {
-		case err != nil:
-			errs = append(errs, fmt.Errorf("%s: jail %s: action %s: %w", a.At.Place(), c.Name, a.Name, err))
-		case drop == nil:
-			j.other = append(j.other, a.Name)
-		case j.drop == nil:
-			j.drop = drop
+		if err := j.addAction(&c.Actions[i]); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return j, errors.Join(errs...)
+}
+
+// addAction decides how an action is carried out.
+func (j *jail) addAction(a *config.Action) error {
+	drop, err := dropAction(a)
+	switch {
+	case err != nil:
+		v := paramOf(a, "port")
+		if own := j.config.Options["port"]; own.Text == v.Text {
+			v = own // port="%(port)s" stands in jail.conf, what is wrong with it in the jail
+		}
+		return wrongOption(j.config, "port", v, fmt.Errorf("action %s: %w", a.Name, err))
+	case drop != nil && j.drop == nil:
+		j.drop, j.dropBy = drop, []string{a.ActName}
+	case drop != nil && joins(j.drop, drop):
+		for _, p := range drop.Protocols {
+			if !slices.Contains(j.drop.Protocols, p) {
+				j.drop.Protocols = append(j.drop.Protocols, p)
+			}
+		}
+		j.dropBy = append(j.dropBy, a.ActName)
+	case drop != nil:
+		j.other = append(j.other, omitted{a.ActName, "it drops by other ports than " + j.dropBy[0] + " or in another way: a jail drops in one"})
+	case a.Python != "":
+		j.other = append(j.other, omitted{a.ActName, "it is written in Python"})
+	default:
+		j.other = append(j.other, omitted{a.ActName, "only those that drop packets are"})
+	}
+	return nil
+}
+
+// joins says whether two drop actions differ in their protocols alone, as
+// fail2ban's jails write it for TCP and UDP.
+func joins(a, b *sinks.Action) bool {
+	return slices.Equal(a.Ports, b.Ports) && a.Block == b.Block && a.Classic.AllPorts == b.Classic.AllPorts &&
+		len(a.Protocols) > 0 && len(b.Protocols) > 0
 }
 
 // compileRules compiles the regular expressions of a filter or jail.
 func compileRules(name string, r *config.Rules) (*matchers.Filter, error) {
 	dns, err := matchers.ParseUseDNS(r.Usedns.Text)
 	if err != nil {
-		err = fmt.Errorf("%s: filter %s: %w", r.Usedns.Place(), name, err)
+		err = config.Problem{Severity: config.Error, File: r.Usedns.File, Line: r.Usedns.Line, Option: "usedns", Text: r.Usedns.Text, Message: "expected yes, warn, no or raw"}
 	}
 	f, compileErr := matchers.CompileFilter(matchers.FilterConfig{
 		Name: name, Prefregex: regexOf(r.Prefregex), Failregex: regexesOf(r.Failregex), Ignoreregex: regexesOf(r.Ignoreregex),
@@ -101,7 +158,21 @@ func texts(vs []config.Value) []string {
 // source's packets: our own sink carries them out.
 var droppers = []string{"nftables", "iptables", "firewallcmd"}
 
-// dropAction returns how the action drops, nil where it is no stock drop action.
+// paramOf returns a parameter of the action, or what its [Init] has for it.
+func paramOf(a *config.Action, name string) config.Value {
+	// Parameters come before [Init] in the list, and the first of a name holds.
+	for _, params := range [][]config.Param{a.Params, a.Init} {
+		for _, p := range params {
+			if p.Name == name {
+				return p.Value
+			}
+		}
+	}
+	return config.Value{}
+}
+
+// dropAction returns how the action drops, nil where it is no stock drop
+// action. The error is the ports'.
 func dropAction(a *config.Action) (*sinks.Action, error) {
 	family := ""
 	for _, d := range droppers {
@@ -112,20 +183,7 @@ func dropAction(a *config.Action) (*sinks.Action, error) {
 	if family == "" {
 		return nil, nil
 	}
-	// Parameters come before [Init] in the list, and the first of a name holds.
-	param := func(name string) string {
-		for _, p := range a.Params {
-			if p.Name == name {
-				return p.Value.Text
-			}
-		}
-		for _, p := range a.Init {
-			if p.Name == name {
-				return p.Value.Text
-			}
-		}
-		return ""
-	}
+	param := func(name string) string { return paramOf(a, name).Text }
 	out := &sinks.Action{Protocols: words(param("protocol")), Block: blockType(param("blocktype"))}
 	out.Classic.AllPorts = strings.HasSuffix(a.Name, "-allports") || param("type") == "allports"
 	if !out.Classic.AllPorts {

@@ -3,6 +3,7 @@ package service
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
@@ -14,22 +15,47 @@ import (
 // input is a file that is followed, and the matcher of the jails that watch it.
 type input struct {
 	*pipeline.Input
-	set *matchers.Set
+	suspects suspects
 }
 
-// sources returns the sources of the jails: one for all files.
-func (s *Service) sources() []pipeline.Reading {
-	var out []pipeline.Reading
-	if slices.ContainsFunc(s.jails, func(j *jail) bool { return len(j.config.LogPaths) > 0 }) {
-		out = append(out, pipeline.Reading{Name: "files", Source: &sources.Files{Patterns: s.patterns, Open: s.openFile, Log: s.log}, Batches: 8})
+// watched is the matcher of an input: a set, and the jails that are in it. A
+// reload replaces it between two batches.
+type watched struct {
+	*matchers.Set
+	jails  []*jail
+	sample func(b *pipeline.Batch, found []pipeline.Failure) // nil: nobody looks for blind jails
+}
+
+// Match implements pipeline.Matcher.
+func (w *watched) Match(dst []pipeline.Failure, b *pipeline.Batch) []pipeline.Failure {
+	first := len(dst)
+	dst = w.Set.Match(dst, b)
+	if w.sample != nil {
+		w.sample(b, dst[first:])
 	}
-	return out
+	return dst
+}
+
+// newInput returns an input that w matches; an input's matcher is a *watched
+// always.
+func newInput(name string, w *watched) *input {
+	return &input{Input: pipeline.NewInput(name, w)}
+}
+
+// current returns the matcher of the next batch.
+func (in *input) current() *watched { return in.Matcher().(*watched) }
+
+// sources returns the sources of the service: one for all files, also where no
+// jail has any yet.
+func (s *Service) sources() []pipeline.Reading {
+	s.files = &sources.Files{Patterns: s.patterns, Open: s.openFile, Log: s.log}
+	return []pipeline.Reading{{Name: "files", Source: s.files, Batches: 8}}
 }
 
 // patterns returns the logpaths of all jails, each once.
 func (s *Service) patterns() []string {
 	var out []string
-	for _, j := range s.jails {
+	for _, j := range s.jails() {
 		for _, p := range j.config.LogPaths {
 			if !slices.Contains(out, p.Pattern.Text) {
 				out = append(out, p.Pattern.Text)
@@ -39,20 +65,24 @@ func (s *Service) patterns() []string {
 	return out
 }
 
-// watchers returns the jails whose logpath covers a path, and whether all of
-// them want it from its end.
-func (s *Service) watchers(path string) (jails []matchers.JailFilter, findTime time.Duration, tail bool) {
-	tail = true
-	for _, j := range s.jails {
-		i := slices.IndexFunc(j.config.LogPaths, func(p config.LogPath) bool { return covers(p.Pattern.Text, path) })
-		if i < 0 {
-			continue
+// watchers returns those of the jails whose logpath covers a path.
+func watchers(jails []*jail, path string) []*jail {
+	var out []*jail
+	for _, j := range jails {
+		if j.logPath(path) != nil {
+			out = append(out, j)
 		}
-		jails = append(jails, j.matcher)
-		findTime = max(findTime, j.config.FindTime)
-		tail = tail && j.config.LogPaths[i].Tail
 	}
-	return jails, findTime, tail
+	return out
+}
+
+// logPath returns the first logpath of the jail that covers a path, or nil.
+func (j *jail) logPath(path string) *config.LogPath {
+	i := slices.IndexFunc(j.config.LogPaths, func(p config.LogPath) bool { return covers(p.Pattern.Text, path) })
+	if i < 0 {
+		return nil
+	}
+	return &j.config.LogPaths[i]
 }
 
 // covers says whether a logpath means a path: literally, or as a pattern.
@@ -69,46 +99,89 @@ func covers(pattern, path string) bool {
 func (s *Service) openFile(path string, atStart bool) (*pipeline.Input, sources.Start, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	jails, findTime, tail := s.watchers(path)
+	jails := watchers(s.jails(), path)
 	if len(jails) == 0 {
 		return nil, sources.Start{}, false
 	}
-	if in := s.inputs[path]; in != nil {
+	// To the jails of a reload the files that it found are what those of the
+	// start are to the service.
+	if _, there := s.there[path]; there {
+		delete(s.there, path)
+		atStart = true
+	}
+	in, known := s.inputs[path]
+	if !known {
+		in = newInput(path, nil)
+	}
+	if known && !atStart {
 		return in.Input, sources.Start{}, true
 	}
-	set, err := matchers.NewSet(s.matching(matchers.ByClock), jails, nil)
+	// One that is known may still have lines under way: its own set is not free
+	// to look for a time.
+	w, err := s.watch(in, jails, nil)
 	if err != nil {
 		// Every jail was checked when it was compiled.
 		s.log.Error("file is not followed", "path", path, "problem", err)
 		return nil, sources.Start{}, false
 	}
-	in := &input{Input: pipeline.NewInput(path, set), set: set}
-	s.inputs[path] = in
-	start := sources.Start{Tail: tail && atStart}
-	if atStart && !tail {
-		start.FromNanos, start.At = s.clock.Now()-int64(findTime), set.TimeOf
+	if !known {
+		in.SetMatcher(w)
+		s.inputs[path] = in
 	}
-	return in.Input, start, true
+	return in.Input, s.startOf(w, path, atStart), true
+}
+
+// startOf returns where the reading of a file begins: where it was there
+// before, at its end if all jails want it so, else findtime ago.
+func (s *Service) startOf(w *watched, path string, atStart bool) sources.Start {
+	if !atStart {
+		return sources.Start{}
+	}
+	tail, findTime := true, time.Duration(0)
+	for _, j := range w.jails {
+		findTime = max(findTime, j.config.FindTime)
+		tail = tail && j.logPath(path).Tail
+	}
+	if tail {
+		return sources.Start{Tail: true}
+	}
+	return sources.Start{FromNanos: s.clock.Now() - int64(findTime), At: w.TimeOf}
+}
+
+// watch makes the matcher of an input for jails; those of prev keep their state.
+func (s *Service) watch(in *input, jails []*jail, prev *watched) (*watched, error) {
+	filters := make([]matchers.JailFilter, len(jails))
+	for i, j := range jails {
+		filters[i] = j.matcher
+	}
+	var before *matchers.Set
+	if prev != nil {
+		before = prev.Set
+	}
+	set, err := matchers.NewSet(s.matching(matchers.ByClock), filters, before)
+	if err != nil {
+		return nil, err
+	}
+	return &watched{Set: set, jails: jails, sample: func(b *pipeline.Batch, found []pipeline.Failure) {
+		in.suspects.sample(s.clock.Now(), b, found)
+	}}, nil
 }
 
 // matching says how sets read lines.
 func (s *Service) matching(rule matchers.ClockRule) matchers.Options {
-	return matchers.Options{Now: s.clock.Now, Clock: rule, Resolver: s.resolver, Log: s.log}
+	return matchers.Options{Now: s.clock.Now, Clock: rule, Resolver: s.resolver, Fields: slices.ContainsFunc(s.jails(), needsFields), Log: s.log}
 }
 
-// inputList returns the inputs by name.
+// inputList returns the inputs that some jail watches, by name.
 func (s *Service) inputList() []*input {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]*input, 0, len(s.inputs))
 	for _, in := range s.inputs {
-		out = append(out, in)
-	}
-	slices.SortFunc(out, func(a, b *input) int {
-		if a.Name < b.Name {
-			return -1
+		if len(in.current().jails) > 0 {
+			out = append(out, in)
 		}
-		return 1
-	})
+	}
+	slices.SortFunc(out, func(a, b *input) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }

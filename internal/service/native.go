@@ -22,6 +22,7 @@ const (
 	VerbUnban  = "unban"  // UnbanArgs -> Done
 	VerbBanned = "banned" // nothing -> []BanInfo
 	VerbStop   = "stop"   // nothing -> nothing
+	VerbReload = "reload" // ReloadArgs -> Reloaded
 	VerbDecide = "decide" // []Decision -> Done: what a pipe has decided
 )
 
@@ -38,11 +39,19 @@ type Status struct {
 	Jails    []JailStatus   `json:"jails"`
 	Sources  []SourceStatus `json:"sources"`
 	Counter  CounterStatus  `json:"counter"`
+	Config   ConfigStatus   `json:"config"`
+}
+
+// ConfigStatus is what the service was configured by, when it was read.
+type ConfigStatus struct {
+	Dir   string    `json:"dir"`
+	Other *OtherDir `json:"other"` // null: no other directory holds jails
 }
 
 // JailStatus is the state of a jail.
 type JailStatus struct {
 	Name   string `json:"name"`
+	Filter string `json:"filter"` // the file that was taken, empty where the jail has none; "stock:…" is built in
 	Failed struct {
 		Current int `json:"current"`
 		Total   int `json:"total"`
@@ -62,7 +71,8 @@ type JailStatus struct {
 		NoDate  int64 `json:"no_date"`
 		NoID    int64 `json:"no_id"`
 	} `json:"lines"`
-	TooComplex int64 `json:"too_complex"` // searches that were given up
+	TooComplex int64  `json:"too_complex"` // searches that were given up
+	Blind      string `json:"blind"`       // why the filter seems not to fit the log; empty: it seems to
 }
 
 // SourceStatus is the state of one input.
@@ -145,6 +155,8 @@ func (v verbs) Native(ctx context.Context, verb string, args json.RawMessage) (a
 		return with(args, func(a []Decision) (any, error) { return v.decide(ctx, a) })
 	case VerbBanned:
 		return v.banned(), nil
+	case VerbReload:
+		return with(args, func(a ReloadArgs) (any, error) { return v.Service.Reload(ctx, a.Jail) })
 	case VerbStop:
 		return nil, v.Stop(ctx)
 	}
@@ -161,9 +173,9 @@ func with[T any](args json.RawMessage, f func(T) (any, error)) (any, error) {
 }
 
 func (v verbs) status(a StatusArgs) (*Status, error) {
-	out := &Status{Version: v.cfg.Version, Jails: []JailStatus{}, Sources: []SourceStatus{}}
+	out := &Status{Version: v.cfg.Version, Jails: []JailStatus{}, Sources: []SourceStatus{}, Config: ConfigStatus{v.cfg.Options.Dir, v.other}}
 	out.Enforced, out.Reason = v.enforced()
-	for _, j := range v.jails {
+	for _, j := range v.jails() {
 		if a.Jail == "" || a.Jail == j.config.Name {
 			out.Jails = append(out.Jails, v.jailStatus(j))
 		}
@@ -173,7 +185,7 @@ func (v verbs) status(a StatusArgs) (*Status, error) {
 	}
 	for _, in := range v.inputList() {
 		out.Sources = append(out.Sources, SourceStatus{Name: in.Name, Lines: in.Lines.Load(), Bytes: in.Bytes.Load(), Cut: in.Cut.Load(),
-			Invalid: in.Invalid.Load(), LagBytes: in.Lag.Load(), LagSeconds: in.set.Lag(v.clock.Now(), in.Lag.Load()).Seconds()})
+			Invalid: in.Invalid.Load(), LagBytes: in.Lag.Load(), LagSeconds: in.current().Lag(v.clock.Now(), in.Lag.Load()).Seconds()})
 	}
 	w := v.window.Stats()
 	out.Counter = CounterStatus{Entries: w.Entries, Room: w.Room, Evicted: w.Evicted, LostHits: w.LostHits, Late: w.Late}
@@ -189,7 +201,7 @@ func (s *Service) enforced() (bool, string) {
 }
 
 func (v verbs) jailStatus(j *jail) JailStatus {
-	out := JailStatus{Name: j.config.Name, Files: append([]string{}, v.filesOf(j)...)}
+	out := JailStatus{Name: j.config.Name, Filter: filterFile(j.config), Files: append([]string{}, v.filesOf(j)...)}
 	out.Failed.Current, out.Failed.Total = v.window.Failing(j.identity)
 	totals := v.ledger.Totals(j.identity)
 	out.Banned.Current, out.Banned.Total, out.Banned.List = totals.Current, totals.Total, []string{}
@@ -198,7 +210,7 @@ func (v verbs) jailStatus(j *jail) JailStatus {
 		out.Banned.List = append(out.Banned.List, b.ID.String())
 	}
 	for _, in := range v.inputList() {
-		if c := in.set.Counters(j.identity); c != nil {
+		if c := in.current().Counters(j.identity); c != nil {
 			out.Lines.Matched += c.Matched.Load()
 			out.Lines.Ignored += c.Ignored.Load()
 			out.Lines.TooOld += c.TooOld.Load()
@@ -206,6 +218,7 @@ func (v verbs) jailStatus(j *jail) JailStatus {
 			out.Lines.NoID += c.NoID.Load()
 		}
 	}
+	out.Blind = v.alarm.text(j.identity)
 	if j.matcher.Filter != nil {
 		for _, re := range j.matcher.Filter.Failregex() {
 			out.TooComplex += re.TooComplexCount()
@@ -334,7 +347,7 @@ func (v verbs) unbanIDs(ctx context.Context, j *jail, texts []string) (int, erro
 		identity = j.identity
 	}
 	n, err := v.ledger.Unban(ctx, identity, ids, v.clock.Now())
-	for _, each := range v.jails {
+	for _, each := range v.jails() {
 		if len(ids) > 0 && (j == nil || j == each) {
 			v.window.Forget(each.identity, ids...)
 		}
@@ -368,6 +381,9 @@ func (v verbs) decide(ctx context.Context, list []Decision) (*Done, error) {
 func (v verbs) banned() []BanInfo {
 	out := []BanInfo{}
 	for _, b := range v.ledger.Banned(nil) {
+		if j := v.jail(b.Jail.Name); j == nil || j.identity != b.Jail {
+			continue // of a jail that a reload took away while its last lines were counted
+		}
 		info := BanInfo{Jail: b.Jail.Name, IP: b.ID.String(), Time: epoch(b.AtNanos), Failures: b.Failures, Enforced: b.Enforced}
 		if b.UntilNanos != pipeline.Permanent {
 			until := epoch(b.UntilNanos)

@@ -29,6 +29,7 @@ type Pipe struct {
 	Files     []string          // read one after the other; none: In
 	In        io.Reader
 	Now       time.Time // the clock; zero: the real one
+	Workers   int       // goroutines that match; 0: 1
 	Watch     pipeline.Watcher
 	Observer  pipeline.Observer // told of every decision, under the ledger's lock
 }
@@ -72,11 +73,13 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	defer stop()
 	s.stop = stop
 	line := pipeline.New(pipeline.Config{
-		Window: s.window, Ledger: s.ledger, Clock: s.clock, Flushers: []*pipeline.Flusher{s.flusher}, Watch: p.Watch, Log: s.log, NoBeat: true,
-		Sources: []pipeline.Reading{{Name: input.Name, Source: &pipeSource{input: input.Input, pipe: p}}},
+		Window: s.window, Ledger: s.ledger, Clock: s.clock, Flushers: []*pipeline.Flusher{s.flusher}, Ignore: s.guard, Watch: p.Watch, Log: s.log, NoBeat: true,
+		Sources: []pipeline.Reading{{Name: input.Name, Source: &pipeSource{input: input.Input, pipe: p}, Workers: p.Workers, Batches: 2*p.Workers + 2}},
 	})
 	var serving sync.WaitGroup
 	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	s.line = line
+	serving.Go(func() { s.guard.Run(serveCtx) })
 	if listener != nil {
 		s.mu.Lock()
 		s.inputs[input.Name] = input
@@ -146,7 +149,7 @@ func (s *Service) resolveNames(p *Pipe) error {
 		if s.jail(c.Name) != nil {
 			return fmt.Errorf("%s is named twice", name)
 		}
-		s.jails = append(s.jails, j)
+		s.setJails(append(slices.Clip(s.jails()), j))
 	}
 	return nil
 }
@@ -181,7 +184,7 @@ func (s *Service) pipeInput(p *Pipe) (*input, error) {
 		name = p.Files[0]
 	}
 	var jails []matchers.JailFilter
-	for _, j := range s.jails {
+	for _, j := range s.jails() {
 		if j.matcher.Filter != nil && len(j.matcher.Filter.Failregex()) > 0 {
 			jails = append(jails, j.matcher)
 		}
@@ -199,13 +202,13 @@ func (s *Service) pipeInput(p *Pipe) (*input, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &input{Input: pipeline.NewInput(name, set), set: set}, nil
+	return newInput(name, &watched{Set: set, jails: s.jails()}), nil
 }
 
 // piped sums up.
 func (s *Service) piped(in *input) *Piped {
 	out := &Piped{Lines: in.Lines.Load(), Bytes: in.Bytes.Load(), Cut: in.Cut.Load(), Invalid: in.Invalid.Load()}
-	for _, j := range s.jails {
+	for _, j := range s.jails() {
 		_, failures := s.window.Failing(j.identity)
 		t := s.ledger.Totals(j.identity)
 		out.Failures, out.Bans = out.Failures+failures, out.Bans+t.Total

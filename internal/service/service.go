@@ -5,14 +5,18 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/internal/control"
+	"github.com/f2bpipe/f2bpipe/internal/ignore"
 	"github.com/f2bpipe/f2bpipe/matchers"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 	"github.com/f2bpipe/f2bpipe/sinks"
+	"github.com/f2bpipe/f2bpipe/sources"
 )
 
 // Manual is the jail of bans by command that name none: every port, no log.
@@ -23,6 +27,7 @@ type Config struct {
 	Options config.Options
 	Socket  string // control socket; empty: the configuration's
 	Version string
+	Other   string        // a configuration directory that holds jails too and is not read; empty: none
 	DryRun  pipeline.Sink // instead of the kernel; nil: bans are carried out
 	NetNS   int           // file descriptor of the network namespace to ban in; 0: the process's
 	Log     *slog.Logger
@@ -34,75 +39,85 @@ type Service struct {
 	log      *slog.Logger
 	socket   string
 	clock    *pipeline.Clock
-	jails    []*jail
+	running  atomic.Pointer[[]*jail] // never changed, only replaced
 	resolver matchers.Resolver
+	guard    *ignore.Guard // whom the jails never count
+	other    *OtherDir     // nil: none
 
 	nft     *sinks.NFTables // nil in a dry run
+	gate    *gate           // before the sink
 	flusher *pipeline.Flusher
+	line    *pipeline.Pipeline // while it runs
 	window  *pipeline.Window
 	ledger  *pipeline.Ledger
 	stop    context.CancelFunc // ends Run
+	files   *sources.Files     // nil: no file is followed
+	alarm   alarm
 
 	mu     sync.Mutex
-	inputs map[string]*input // by path
+	inputs map[string]*input   // by path
+	there  map[string]struct{} // paths that a reload found: they are older than their jail
+
+	reloading sync.Mutex        // one reload at a time
+	known     map[string]string // problems of the configuration in force: their jails by key
 }
 
 // New reads the configuration and compiles every enabled jail. A jail that has
 // an error is logged and left out; the error says that nothing can run.
 func New(cfg Config) (*Service, error) {
-	tree, problems := config.Load(cfg.Options)
-	for _, p := range problems {
-		level := slog.LevelWarn
-		if p.Severity == config.Error {
-			level = slog.LevelError
-		}
-		cfg.Log.Log(context.Background(), level, "configuration", "problem", p.Error())
-	}
-	if errs := problems.Jail("").Err(); errs != nil {
+	s := newService(cfg, pipeline.WallClock())
+	r := read(cfg.Options)
+	s.logDirs(r.replaced)
+	s.logProblems(r.problems)
+	if errs := r.problems.Jail("").Err(); errs != nil {
 		return nil, errs
 	}
-	s := newService(cfg, pipeline.WallClock())
 	if s.socket == "" {
-		s.socket = tree.Main.Socket.Text
+		s.socket = r.main.Socket.Text
 	}
-	for i := range tree.Jails {
-		c := &tree.Jails[i]
-		if !c.Enabled || c.Problems.Err() != nil {
-			continue
-		}
-		j, err := compile(c)
-		if err != nil {
-			s.log.Error("jail disabled", "jail", c.Name, "problem", err)
-			continue
-		}
-		s.jails = append(s.jails, j)
+	for _, name := range r.disabled {
+		s.log.Error("jail disabled: its configuration has errors", "jail", name)
 	}
-	s.addManual()
+	s.known = r.known()
+	s.setJails(withManual(r.jails))
 	return s, nil
 }
 
 func newService(cfg Config, clock *pipeline.Clock) *Service {
-	return &Service{
+	s := &Service{
 		cfg: cfg, log: cfg.Log, socket: cfg.Socket, clock: clock, inputs: map[string]*input{}, resolver: newResolver(),
+		guard:  newGuard(cfg.Log),
 		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {},
 	}
+	s.setJails(nil)
+	return s
 }
 
-// addManual adds the built-in jail where the configuration has none of its name.
-func (s *Service) addManual() {
-	if s.jail(Manual) != nil {
-		return
+// jails returns the jails that run. The slice is never changed.
+func (s *Service) jails() []*jail { return *s.running.Load() }
+
+func (s *Service) setJails(jails []*jail) {
+	s.setIgnore(jails)
+	s.running.Store(&jails)
+}
+
+// withManual adds the built-in jail where the configuration has none of its name.
+func withManual(jails []*jail) []*jail {
+	if named(jails, Manual) != nil {
+		return jails
 	}
 	c := &config.Jail{Name: Manual, Enabled: true, MaxRetry: 5, FindTime: 10 * time.Minute, BanTime: -1}
-	if len(s.jails) > 0 {
-		c.BanTime = s.jails[0].config.BanTime
+	if len(jails) > 0 {
+		c.BanTime = jails[0].config.BanTime
 	}
-	s.jails = append(s.jails, &jail{config: c, identity: pipeline.NewJail(Manual, policyOf(c)), drop: &sinks.Action{}})
+	return append(slices.Clip(jails), &jail{config: c, identity: pipeline.NewJail(Manual, policyOf(c)), drop: &sinks.Action{}})
 }
 
 // jail returns the jail of that name, or nil.
-func (s *Service) jail(name string) *jail {
-	for _, j := range s.jails {
+func (s *Service) jail(name string) *jail { return named(s.jails(), name) }
+
+func named(jails []*jail, name string) *jail {
+	for _, j := range jails {
 		if j.config.Name == name {
 			return j
 		}
@@ -119,7 +134,7 @@ func (s *Service) open(observer pipeline.Observer) error {
 			return err
 		}
 		s.nft, sink, cfg = nft, nft, pipeline.FlusherConfig{Name: "nftables"}
-		for _, j := range s.jails {
+		for _, j := range s.jails() {
 			if j.drop == nil {
 				continue
 			}
@@ -128,7 +143,8 @@ func (s *Service) open(observer pipeline.Observer) error {
 			}
 		}
 	}
-	s.flusher = pipeline.NewFlusher(sink, cfg)
+	s.gate = &gate{sink: sink}
+	s.flusher = pipeline.NewFlusher(s.gate, cfg)
 	s.ledger = pipeline.NewLedger(pipeline.LedgerConfig{
 		Route: func(*pipeline.Jail) []*pipeline.Flusher { return []*pipeline.Flusher{s.flusher} }, Observer: observer,
 	})
@@ -140,6 +156,8 @@ func (s *Service) open(observer pipeline.Observer) error {
 func (s *Service) Run(ctx context.Context) (err error) {
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
+	signals := catchSignals()
+	defer signals.ignore()
 	listener, err := control.Socket{Path: s.socket}.Listen(ctx)
 	if err != nil {
 		return err
@@ -147,18 +165,19 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err := s.open(logObserver{s.log}); err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	for _, j := range s.jails {
-		s.log.Info("jail runs", "jail", j.config.Name, "maxretry", j.config.MaxRetry, "findtime", j.config.FindTime, "bantime", j.config.BanTime)
-		for _, name := range j.other {
-			s.log.Warn("action is not carried out: only those that drop packets are", "jail", j.config.Name, "action", name)
-		}
+	for _, j := range s.jails() {
+		s.announce(j)
 	}
 	p := pipeline.New(pipeline.Config{
 		Window: s.window, Ledger: s.ledger, Clock: s.clock, Sources: s.sources(), Flushers: []*pipeline.Flusher{s.flusher},
-		Stay: true, Watch: foundLog{s.log}, Log: s.log,
+		Stay: true, Ignore: s.guard, Watch: foundLog{s.log}, Log: s.log,
 	})
+	s.line = p
 	var serving sync.WaitGroup
 	var serveErr error
+	serving.Go(func() { s.obey(ctx, signals) })
+	serving.Go(func() { s.lookForBlind(ctx) })
+	serving.Go(func() { s.report(ctx) })
 	if s.nft != nil {
 		// What a process before us left in the kernel is nobody's ban any more.
 		if err := s.nft.Reconcile(); err != nil {
@@ -168,12 +187,24 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	serving.Go(func() { serveErr = s.serve(serveCtx, listener) })
+	serving.Go(func() { s.guard.Run(serveCtx) })
 	// The socket answers until the pipeline has drained: commands are the
 	// pipeline's, and a stop is told when it is done.
+	s.log.Info("service runs", "socket", s.socket)
 	err = p.Run(ctx)
+	s.stop()
 	stopServing()
 	serving.Wait()
 	return errors.Join(err, serveErr, s.close())
+}
+
+// announce logs that a jail runs.
+func (s *Service) announce(j *jail) {
+	s.log.Info("jail runs", "jail", j.config.Name, "maxretry", j.config.MaxRetry, "findtime", j.config.FindTime, "bantime", j.config.BanTime,
+		"filter", filterFile(j.config))
+	for _, o := range j.other {
+		s.log.Warn("action is not carried out", "jail", j.config.Name, "action", o.action, "reason", o.reason)
+	}
 }
 
 func (s *Service) serve(ctx context.Context, l net.Listener) error {

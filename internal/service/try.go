@@ -2,30 +2,30 @@ package service
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/matchers"
+	"github.com/f2bpipe/f2bpipe/matchers/regex"
 	"github.com/f2bpipe/f2bpipe/pipeline"
-	"github.com/f2bpipe/f2bpipe/sources"
 )
 
 // Try says what to try a filter on, as `f2bpipe test` does: nothing is counted
 // and nothing is banned.
 type Try struct {
 	Config      config.Options
-	Filter      string    // a filter's name with parameters, a file of one, or a regular expression
+	Filter      string    // a filter's or jail's name with parameters, a file of one, or a regular expression
 	Ignoreregex string    // instead of the filter's; empty: the filter's
 	Log         io.Reader // the lines
 	LogName     string
 	Now         time.Time // the clock; zero: the real one
 	Journal     bool      // lines of a journal: no date in them, their time is the clock's
 	All         bool      // try every failregex on a line
+	Profile     bool      // measure each regular expression
 }
 
 // Tried is what came of a Try.
@@ -39,33 +39,44 @@ type Tried struct {
 	Invalid  int64   // lines that were not valid in their encoding
 	Hits     []int64 // failures by failregex
 	Took     time.Duration
+	Profile  []Profiled // prefregex, failregexes, ignoreregexes; where it was asked for
+}
+
+// Profiled is how one regular expression did.
+type Profiled struct {
+	Option   string       // prefregex, failregex or ignoreregex
+	Index    int          // in the option's list
+	Source   config.Value // as it was written
+	Literals []string     // texts one of which is in every line that it matches; nil: none is known
+	matchers.Timing
 }
 
 // Run reads the log to its end and calls each for every failure, in order. The
 // failure is valid until each returns.
 func (t *Try) Run(ctx context.Context, each func(*pipeline.Failure)) (*Tried, error) {
-	set, jail, filter, err := t.compile()
+	if t.Now.IsZero() {
+		t.Now = time.Now()
+	}
+	if t.Journal {
+		t.Config.Backend = "systemd"
+	}
+	opts, err := t.options()
 	if err != nil {
 		return nil, err
 	}
-	in := pipeline.NewInput(t.LogName, set)
-	feed := pipeline.NewFeed(4)
-	done := make(chan error, 1)
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	go func() {
-		defer feed.Close()
-		r := sources.Reader{Input: in, R: t.Log}
-		done <- r.Run(ctx, feed)
-	}()
-	out := &Tried{Filter: filter, Hits: make([]int64, len(filter.Failregex()))}
+	trial, err := NewTrial(opts)
+	if err != nil {
+		return nil, err
+	}
+	out := &Tried{Filter: trial.Filter, Hits: make([]int64, len(trial.Filter.Failregex()))}
+	in := pipeline.NewInput(t.LogName, trial.Set)
 	start, last := time.Now(), int64(0)
 	var failures []pipeline.Failure
-	for b := range feed.Full() {
+	err = trial.batches(ctx, in, t.Log, func(b *pipeline.Batch) {
 		if t.Journal {
 			stamp(b, t.Now.UnixNano())
 		}
-		failures = set.Match(failures[:0], b)
+		failures = trial.Set.Match(failures[:0], b)
 		for i := range failures {
 			f := &failures[i]
 			if f.Line != last {
@@ -75,12 +86,30 @@ func (t *Try) Run(ctx context.Context, each func(*pipeline.Failure)) (*Tried, er
 			each(f)
 		}
 		out.Failures += int64(len(failures))
-		feed.Recycle(b)
-	}
+	})
 	out.Took = time.Since(start)
 	out.Lines, out.Cut, out.Invalid = in.Lines.Load(), in.Cut.Load(), in.Invalid.Load()
-	out.Ignored = set.Counters(jail).Ignored.Load()
-	return out, <-done
+	out.Ignored = trial.Set.Counters(trial.Jail).Ignored.Load()
+	if t.Profile {
+		out.Profile = profile(trial.Filter, &opts.Rules, opts.Trace)
+	}
+	return out, err
+}
+
+// profile lists the filter's regular expressions with what the trace measured.
+func profile(f *matchers.Filter, r *config.Rules, t *matchers.Trace) []Profiled {
+	var out []Profiled
+	add := func(option string, sources []config.Value, list ...*regex.Regexp) {
+		for i, re := range list {
+			out = append(out, Profiled{Option: option, Index: i, Source: sources[i], Literals: matchers.Literals(re), Timing: t.Timing(re)})
+		}
+	}
+	if re := f.Prefregex(); re != nil {
+		add("prefregex", []config.Value{r.Prefregex}, re)
+	}
+	add("failregex", r.Failregex, f.Failregex()...)
+	add("ignoreregex", r.Ignoreregex, f.Ignoreregex()...)
+	return out
 }
 
 // stamp gives every line of the batch the same time, as a journal gives its own.
@@ -94,38 +123,77 @@ func stamp(b *pipeline.Batch, at int64) {
 // that could match a line looks like it.
 var plainName = regexp.MustCompile(`^[\w.\-]+(\[.*\])*$`)
 
-func (t *Try) compile() (*matchers.Set, *pipeline.Jail, *matchers.Filter, error) {
-	if t.Now.IsZero() {
-		t.Now = time.Now()
+// options finds what the filter names.
+func (t *Try) options() (TrialOptions, error) {
+	o := TrialOptions{Name: "(command line)", Now: t.Now, All: t.All, RawHost: true}
+	if t.Profile {
+		o.Trace = &matchers.Trace{}
 	}
-	if t.Journal {
-		t.Config.Backend = "systemd"
-	}
-	name, rules := "", &config.Rules{}
-	if plainName.MatchString(t.Filter) || strings.HasPrefix(t.Filter, "/") || strings.HasPrefix(t.Filter, "./") {
+	path, _, _ := strings.Cut(t.Filter, "[")
+	info, err := os.Stat(path)
+	isFile := err == nil && info.Mode().IsRegular() && strings.Contains(path, "/")
+	switch {
+	case isFile || plainName.MatchString(t.Filter) || strings.HasPrefix(t.Filter, "/") || strings.HasPrefix(t.Filter, "./"):
 		f, problems := config.LoadFilter(t.Config, t.Filter)
-		if f == nil {
-			return nil, nil, nil, problems
+		if f != nil {
+			o.Name, o.Rules = f.Name, f.Rules
+			break
 		}
-		name, rules = f.Name, &f.Rules
-	} else {
-		name = "(command line)"
-		rules.Failregex = []config.Value{{Text: t.Filter, File: config.CommandLine}}
+		jail, err := FindJail(t.Config, t.Filter)
+		if err != nil {
+			return o, err
+		}
+		if jail == nil {
+			return o, problems
+		}
+		o.Name, o.Rules, o.TimeZone, o.Encoding = jail.Name, jail.Rules, jail.Logtimezone.Text, jail.Logencoding.Text
+	default:
+		o.Rules.Failregex = []config.Value{{Text: t.Filter, File: config.CommandLine}}
 	}
 	if t.Ignoreregex != "" {
-		rules.Ignoreregex = []config.Value{{Text: t.Ignoreregex, File: config.CommandLine}}
+		o.Rules.Ignoreregex = []config.Value{{Text: t.Ignoreregex, File: config.CommandLine}}
 	}
-	filter, err := compileRules(name, rules)
-	if err != nil {
-		return nil, nil, nil, err
+	return o, nil
+}
+
+// jailSpec is a jail's name with parameters.
+var jailSpec = regexp.MustCompile(`^([\w\-]+)(?:\[.*\])?$`)
+
+// FindJail returns the jail that spec names, enabled or not, with the
+// parameters given as its options: NAME or NAME[option=value]. It returns nil
+// where the configuration has none of that name.
+func FindJail(o config.Options, spec string) (*config.Jail, error) {
+	name := jailSpec.FindStringSubmatch(spec)
+	if name == nil {
+		return nil, nil
 	}
-	if len(filter.Failregex()) == 0 {
-		return nil, nil, nil, fmt.Errorf("filter %s: %w", name, errors.New("it has no failregex"))
+	o.Only, o.Enable = name[1], []string{name[1]}
+	for _, p := range SpecParams(spec) {
+		if o.Overrides.Jail == nil {
+			o.Overrides.Jail = map[string]string{}
+		}
+		o.Overrides.Jail[p[0]] = p[1]
 	}
-	jail := pipeline.NewJail(name, pipeline.Policy{})
-	now := t.Now.UnixNano()
-	set, err := matchers.NewSet(matchers.Options{
-		Now: func() int64 { return now }, Clock: matchers.Undated, All: t.All, Fields: true, RawHost: true, Exhaustive: true,
-	}, []matchers.JailFilter{{Jail: jail, Filter: filter, Dates: texts(rules.Datepattern)}}, nil)
-	return set, jail, filter, err
+	c, problems := config.Load(o)
+	jail := c.Jail(name[1])
+	if jail == nil {
+		return nil, nil
+	}
+	if problems.Err() != nil && len(jail.Failregex) == 0 {
+		return nil, problems
+	}
+	return jail, nil
+}
+
+// specParam is one parameter of NAME[option=value, …].
+var specParam = regexp.MustCompile(`[\[,]\s*([\w\-.]+)=(?:"([^"]*)"|'([^']*)'|([^,\]]*))`)
+
+// SpecParams returns the parameters of NAME[option=value, …] as pairs of name
+// and value. What is no parameter is passed over.
+func SpecParams(spec string) [][2]string {
+	var out [][2]string
+	for _, m := range specParam.FindAllStringSubmatch(spec, -1) {
+		out = append(out, [2]string{m[1], strings.TrimSpace(m[2] + m[3] + m[4])})
+	}
+	return out
 }

@@ -38,8 +38,9 @@ func (v verbs) ConfigError(text string) {
 
 // JailNames implements control.Jails.
 func (v verbs) JailNames(context.Context) ([]string, error) {
-	names := make([]string, len(v.jails))
-	for i, j := range v.jails {
+	jails := v.jails()
+	names := make([]string, len(jails))
+	for i, j := range jails {
 		names[i] = j.config.Name
 	}
 	return names, nil
@@ -75,7 +76,7 @@ func (v verbs) JailStatus(_ context.Context, name string, detail control.Detail)
 func (v verbs) filesOf(j *jail) []string {
 	var out []string
 	for _, in := range v.inputList() {
-		if in.set.Counters(j.identity) != nil {
+		if in.current().Counters(j.identity) != nil {
 			out = append(out, in.Name)
 		}
 	}
@@ -167,8 +168,8 @@ func (v verbs) UnbanEverywhere(ctx context.Context, ids []string) (int, error) {
 // UnbanAll implements control.Bans.
 func (v verbs) UnbanAll(ctx context.Context) (int, error) { return v.unbanIDs(ctx, nil, nil) }
 
-// Attempt implements control.Bans.
-func (v verbs) Attempt(ctx context.Context, name, id string, matches []string) (int, error) {
+// Attempt implements control.Bans: 0 where the jail ignores the ID.
+func (v verbs) Attempt(_ context.Context, name, id string, matches []string) (int, error) {
 	j, err := v.byName(name)
 	if err != nil {
 		return 0, err
@@ -176,11 +177,10 @@ func (v verbs) Attempt(ctx context.Context, name, id string, matches []string) (
 	now := v.clock.Now()
 	for range max(1, len(matches)) {
 		f := pipeline.Failure{Jail: j.identity, ID: pipeline.ParseID(id), AtNanos: now, Count: 1, Attempts: 1}
-		if ban, ok := v.window.Add(&f); ok {
-			if err := v.ledger.Add(ctx, []pipeline.Ban{ban}, now); err != nil {
-				return 0, err
-			}
+		if v.guard.Ignores(&f) {
+			return 0, nil
 		}
+		v.line.Count(&f)
 	}
 	return 1, nil
 }
