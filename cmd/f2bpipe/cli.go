@@ -39,8 +39,12 @@ type commands struct {
 	Ban     banCmd     `cmd:"" help:"Ban addresses, networks or IDs."`
 	Unban   unbanCmd   `cmd:"" help:"End bans."`
 	Banned  bannedCmd  `cmd:"" help:"List who is banned, or say in which jails an address is."`
+	Reload  reloadCmd  `cmd:"" help:"Read the configuration again and change what has changed."`
 	Stop    stopCmd    `cmd:"" help:"Stop the service."`
 	Test    testCmd    `cmd:"" help:"Try a filter on a log: what it finds, and nothing else."`
+	Check   checkCmd   `cmd:"" help:"Read and compile the configuration: what is wrong with it, and what each jail would do."`
+	Dump    dumpCmd    `cmd:"" help:"Print the configuration as the commands that fail2ban-client -d prints."`
+	Config  configCmd  `cmd:"" help:"Show the value of every option and the file and line it comes from."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 
@@ -54,18 +58,49 @@ func (c configFlag) options() config.Options {
 	return config.Options{Dir: c.dir(), Stock: stock.FS(), Superseded: stock.Superseded}
 }
 
+// The directories that are looked for, ours first.
+const ownDir, fail2banDir = "/etc/f2bpipe", "/etc/fail2ban"
+
+// dir returns the directory that is read.
 func (c configFlag) dir() string {
-	const own, theirs = "/etc/f2bpipe", "/etc/fail2ban"
-	if c.Config != "" {
-		return c.Config
+	dir, _ := chooseDir(c.Config, ownDir, fail2banDir)
+	return dir
+}
+
+// other returns the directory that holds jails too and is not read, or "".
+func (c configFlag) other() string {
+	_, other := chooseDir(c.Config, ownDir, fail2banDir)
+	return other
+}
+
+// chooseDir returns the directory that is read, which is the given one if any,
+// and of ours and fail2ban's the one that is not although it holds jails.
+func chooseDir(given, ours, theirs string) (dir, other string) {
+	switch dir = given; {
+	case dir != "":
+	case holdsJails(ours):
+		dir = ours
+	default:
+		dir = theirs
 	}
-	// A folder that holds other things only (a package's notes) does not count.
+	switch {
+	case dir == ours && holdsJails(theirs):
+		other = theirs
+	case dir == theirs && holdsJails(ours):
+		other = ours
+	}
+	return dir, other
+}
+
+// holdsJails says whether a folder holds a file of jails. One that holds other
+// things only, or an empty jail.d (a package's), does not count.
+func holdsJails(dir string) bool {
 	for _, pattern := range []string{"jail.conf", "jail.local", "jail.d/*.conf", "jail.d/*.local"} {
-		if found, _ := filepath.Glob(filepath.Join(own, pattern)); len(found) > 0 {
-			return own
+		if found, _ := filepath.Glob(filepath.Join(dir, pattern)); len(found) > 0 {
+			return true
 		}
 	}
-	return theirs
+	return false
 }
 
 // usageError is a mistake on the command line that the grammar does not catch.
@@ -73,10 +108,13 @@ type usageError struct{ error }
 
 // run carries out a command line and returns the exit status.
 func run(args []string, std stdio) int {
+	if filepath.Base(args[0]) == "fail2ban-regex" {
+		return fail2banRegex(args, std)
+	}
 	var cli commands
 	exit := -1
 	parser, err := kong.New(&cli, kong.Name("f2bpipe"), kong.Description("fail2ban's configuration, filters and commands in a stream pipeline that keeps up with any log."),
-		kong.Writers(std.out, std.err), kong.Exit(func(status int) { exit = status }), kong.UsageOnError(),
+		kong.Writers(std.out, std.err), kong.Exit(func(status int) { exit = status }), kong.UsageOnError(), kong.WithHyphenPrefixedParameters(true),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		panic(err) // the grammar above is wrong

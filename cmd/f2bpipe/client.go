@@ -68,8 +68,13 @@ func (c *statusCmd) Run(ctx context.Context, s *streams) error {
 	} else {
 		fmt.Fprintf(s.buffered, "f2bpipe %s, bans are NOT ENFORCED: %s\n", st.Version, printable([]byte(st.Reason)))
 	}
+	fmt.Fprintf(s.buffered, "configuration: %s\n", readDirs(st.Config.Dir, st.Config.Other))
 	jailTable(s.buffered, st.Jails)
+	blindList(s.buffered, st.Jails)
 	if c.Jail != "" {
+		if f := st.Jails[0].Filter; f != "" {
+			fmt.Fprintf(s.buffered, "filter: %s\n", f)
+		}
 		fmt.Fprintf(s.buffered, "banned: %s\n", printable([]byte(strings.Join(st.Jails[0].Banned.List, " "))))
 		return nil
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"f2bpipe": main})
+	testscript.Main(m, map[string]func(){"f2bpipe": main, "fail2ban-regex": main})
 }
 
 // TestScripts runs every command, flag, exit status and message in testdata/script.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -45,7 +46,7 @@ func (c *pipeCmd) Run(ctx context.Context, s *streams) error {
 			Options: c.options(), Socket: c.Socket, Version: version,
 			Log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		},
-		Names: append([]string{c.Name}, c.Filter...), Overrides: c.overrides(), Files: c.Files, In: s.in, Now: c.Now.Time,
+		Names: append([]string{c.Name}, c.Filter...), Overrides: c.overrides(), Files: c.Files, In: s.in, Now: c.Now.Time, Workers: runtime.GOMAXPROCS(0),
 		Watch: report, Observer: report,
 	}
 	if c.DryRun {

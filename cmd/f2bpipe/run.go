@@ -19,7 +19,7 @@ type runCmd struct {
 // Run runs the service until it is stopped.
 func (c *runCmd) Run(ctx context.Context, s *streams) error {
 	cfg := service.Config{
-		Options: c.options(), Socket: c.Socket, Version: version, Log: slog.New(slog.NewTextHandler(s.err, nil)),
+		Options: c.options(), Other: c.other(), Socket: c.Socket, Version: version, Log: slog.New(slog.NewTextHandler(s.err, nil)),
 	}
 	if c.DryRun {
 		cfg.DryRun = pipeline.Sink(&sinks.DryRun{W: s.out, JSON: c.JSON})

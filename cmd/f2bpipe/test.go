@@ -8,7 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/service"
@@ -19,13 +21,14 @@ import (
 type testCmd struct {
 	configFlag
 	Log         string `arg:"" help:"Log file, - for stdin, or a single line as text."`
-	Filter      string `arg:"" help:"Filter with parameters (sshd[mode=aggressive]), a filter file, or a regular expression."`
+	Filter      string `arg:"" help:"Filter with parameters (sshd[mode=aggressive]), a filter file, a jail, or a regular expression."`
 	Ignoreregex string `arg:"" optional:"" help:"Regular expression of lines to ignore, instead of the filter's."`
 
 	JSON    bool    `name:"json" help:"One JSON object a failure."`
 	All     bool    `help:"Try every failregex on each line."`
 	Journal bool    `help:"The lines come from a journal: no date in them, their time is that of the clock."`
 	Count   bool    `help:"Print the number of failures only."`
+	Profile bool    `help:"With --json or --count: print, on stderr, how fast each regular expression ran."`
 	Now     nowFlag `help:"Set the clock: epoch seconds or RFC 3339." placeholder:"TIME"`
 }
 
@@ -47,7 +50,7 @@ func (c *testCmd) Run(ctx context.Context, s *streams) error {
 	defer log.Close()
 	try := service.Try{
 		Config: c.options(), Filter: c.Filter, Ignoreregex: c.Ignoreregex, Log: log, LogName: c.Log,
-		Now: c.Now.Time, Journal: c.Journal, All: c.All,
+		Now: c.Now.Time, Journal: c.Journal, All: c.All, Profile: c.Profile || !c.JSON && !c.Count,
 	}
 	enc := json.NewEncoder(s.buffered)
 	enc.SetEscapeHTML(false)
@@ -67,23 +70,62 @@ func (c *testCmd) Run(ctx context.Context, s *streams) error {
 	return nil
 }
 
-// summary goes to stderr where stdout is for machines.
+// summary prints what was counted and measured; to stderr where stdout is for machines.
 func (c *testCmd) summary(s *streams, r *service.Tried) {
 	w := io.Writer(s.buffered)
-	switch {
-	case c.Count:
+	if c.Count {
 		fmt.Fprintln(w, r.Failures)
-		return
-	case c.JSON:
+	}
+	if c.JSON || c.Count {
 		w = s.err
 	}
-	for i, re := range r.Filter.Failregex() {
-		if r.Hits[i] > 0 || !c.JSON {
-			fmt.Fprintf(w, "failregex %d: %d failures: %s\n", i, r.Hits[i], re)
-		}
+	if r.Profile != nil {
+		printProfile(w, r)
+	}
+	if c.Count {
+		return
 	}
 	fmt.Fprintf(w, "%d lines, %d ignored, %d matched, %d missed, %d cut, %d not valid in their encoding, in %.3f s\n",
 		r.Lines, r.Ignored, r.Matched, r.Lines-r.Matched-r.Ignored, r.Cut, r.Invalid, r.Took.Seconds())
+}
+
+// printProfile prints a line for each regular expression: its hits, its tries and
+// what one costs, and the text that lets it skip lines.
+func printProfile(w io.Writer, r *service.Tried) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(tw, "regex\thits\ttries\tns/try\t  needs one of")
+	var never []string
+	for _, p := range r.Profile {
+		cost := "-"
+		if p.Tries > 0 {
+			cost = strconv.FormatInt(p.Took.Nanoseconds()/p.Tries, 10)
+		}
+		name := fmt.Sprintf("%s %d", p.Option, p.Index)
+		fmt.Fprintf(tw, "%s\t%d\t%d\t%s\t  %s\n", name, p.Hits, p.Tries, cost, needsText(p.Literals))
+		if p.Hits == 0 {
+			never = append(never, fmt.Sprintf("%s: %s: %s", p.Source.Place(), name, p.Source.Text))
+		}
+	}
+	_ = tw.Flush() // an error of the writer below stays and is told at the end
+	if len(never) > 0 {
+		fmt.Fprintf(w, "never hit:\n  %s\n", strings.Join(never, "\n  "))
+	}
+}
+
+// needsText shows the texts one of which a line must hold.
+func needsText(texts []string) string {
+	const shown = 4
+	if len(texts) == 0 {
+		return "(nothing: no line can be skipped)"
+	}
+	var out []string
+	for _, t := range texts[:min(shown, len(texts))] {
+		out = append(out, strconv.Quote(t))
+	}
+	if len(texts) > shown {
+		out = append(out, fmt.Sprintf("or %d more", len(texts)-shown))
+	}
+	return strings.Join(out, " ")
 }
 
 // open opens the log: a file, stdin, or the text of the argument itself.

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/f2bpipe/f2bpipe/internal/config"
+)
+
+type dumpCmd struct {
+	configFlag
+	All bool `help:"Dump every jail, as if it were enabled."`
+}
+
+// Run prints the commands, one a line as Python prints them, and what is wrong
+// on stderr.
+func (c *dumpCmd) Run(s *streams) error {
+	o := c.options()
+	if c.All {
+		o.Enable = []string{config.AllJails}
+	}
+	tree, problems := config.Load(o)
+	for _, command := range tree.Dump() {
+		fmt.Fprintln(s.buffered, config.Repr(command))
+	}
+	return problems.Err()
+}
