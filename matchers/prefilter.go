@@ -61,6 +61,9 @@ func (p *prefilter) scan(data []byte) bool {
 	return !p.every && !p.scanner.Every()
 }
 
+// ascii says that the block that was scanned last is ASCII.
+func (p *prefilter) ascii() bool { return p.scanner != nil && p.lines.ASCII() }
+
 // ready says whether there is nothing more to learn.
 func (p *prefilter) ready() bool { return len(p.rules) == 0 || p.trained == len(trainAt) }
 
@@ -117,17 +120,30 @@ func (c candidates) has(rule int) bool {
 	return c.mask == nil || c.mask[bit/64]>>(bit%64)&1 != 0
 }
 
-// any says whether one of the first n rules is.
-func (c candidates) any(n int) bool {
+// any says whether one of the rules is that masks, from the word of the first
+// rule on, are for.
+func (c candidates) any(masks []uint64) bool {
 	if c.mask == nil {
 		return true
 	}
-	for rule := range n {
-		if c.has(rule) {
+	for i, m := range masks {
+		if c.mask[c.first/64+i]&m != 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// masksOf returns the words that hold n bits from bit first on, with those bits.
+func masksOf(first, n int) []uint64 {
+	var out []uint64
+	for bit := first; bit < first+n; bit++ {
+		if i := bit/64 - first/64; i == len(out) {
+			out = append(out, 0)
+		}
+		out[len(out)-1] |= 1 << (bit % 64)
+	}
+	return out
 }
 
 // Literals returns, for people, the texts one of which must stand in a line

@@ -58,12 +58,13 @@ type JailFilter struct {
 
 // Counters count what became of the lines of a jail. They are added to once a batch.
 type Counters struct {
-	Matched  atomic.Int64 // lines that a failregex matched, failures or not
-	Ignored  atomic.Int64 // lines that an ignoreregex took out
-	TooOld   atomic.Int64 // matches older than findtime while catching up
-	NoDate   atomic.Int64 // matches without a date, dropped under ByClock
-	NoID     atomic.Int64 // matches that name nobody: no group took part, or the name has no address
-	Sessions atomic.Int64 // sessions that were lost for want of room
+	Candidates atomic.Int64 // lines that the filter was run on
+	Matched    atomic.Int64 // lines that a failregex matched, failures or not
+	Ignored    atomic.Int64 // lines that an ignoreregex took out
+	TooOld     atomic.Int64 // matches older than findtime while catching up
+	NoDate     atomic.Int64 // matches without a date, dropped under ByClock
+	NoID       atomic.Int64 // matches that name nobody: no group took part, or the name has no address
+	Sessions   atomic.Int64 // sessions that were lost for want of room
 }
 
 // Set is the matcher of one input: every jail that watches it. It implements
@@ -78,9 +79,11 @@ type Set struct {
 	now   int64
 	batch *pipeline.Batch // that is being matched
 	at    line            // of it
+	ascii bool            // it holds nothing else
 
 	prefilter prefilter
 	bulk      bulk
+	profiler  profiler
 	notes     *found // of a scout
 
 	newest atomic.Int64 // the last date of the batch before, nanoseconds
@@ -92,7 +95,10 @@ type member struct {
 	view     *view
 	state    *jailState
 	counters *Counters
-	firstBit int // of its failregexes in a mask of candidates
+	firstBit int      // of its failregexes in a mask of candidates
+	masks    []uint64 // all of them, from the word of firstBit on
+
+	candidates int64 // of the batch
 }
 
 // jailState is what the lines before have left for those to come. It outlives
@@ -126,6 +132,7 @@ func NewSet(opts Options, jails []JailFilter, prev *Set) (*Set, error) {
 		}
 		m := &member{JailFilter: j, view: v, state: state, counters: &state.counters}
 		m.firstBit = s.prefilter.add(m)
+		m.masks = masksOf(m.firstBit, len(m.Filter.fail))
 		s.jails = append(s.jails, m)
 	}
 	if opts.Exhaustive {
@@ -178,14 +185,24 @@ func (s *Set) begin(b *pipeline.Batch) {
 
 // matchBatch looks at the lines that matter.
 func (s *Set) matchBatch(dst []pipeline.Failure) []pipeline.Failure {
-	if s.prefilter.scan(s.batch.Data) {
-		return s.matchCandidates(dst)
+	some := s.prefilter.scan(s.batch.Data)
+	s.ascii = s.prefilter.ascii()
+	if some {
+		dst = s.matchCandidates(dst)
+	} else {
+		dst = s.matchAll(dst)
 	}
-	return s.matchAll(dst)
+	for _, m := range s.jails {
+		if m.candidates > 0 {
+			m.counters.Candidates.Add(m.candidates)
+			m.candidates = 0
+		}
+	}
+	return dst
 }
 
 func (s *Set) countInvalid() {
-	if s.batch.Input != nil && len(s.views) > 0 {
+	if s.batch.Input != nil && len(s.views) > 0 && !s.ascii {
 		s.batch.Input.Invalid.Add(s.views[0].decoder.countInvalid(s.batch.Data))
 	}
 }
@@ -269,17 +286,22 @@ func (s *Set) matchLine(dst []pipeline.Failure, l *line, mask []uint64) []pipeli
 	}
 	for _, m := range s.jails {
 		may := candidates{mask: mask, first: m.firstBit}
-		if !may.any(len(m.Filter.fail)) && m.Filter.maxLines <= 1 {
+		if !may.any(m.masks) && m.Filter.maxLines <= 1 {
 			continue
 		}
+		m.candidates++
 		v := m.view
 		if !v.ready {
-			v.read(&s.w.machine, l, s.now)
+			v.read(&s.w.machine, l, s.now, s.ascii)
 		}
+		measured := s.profiler.begin(&s.w, s.opts.All)
 		if m.Filter.maxLines > 1 {
 			dst = s.matchLines(dst, m, l)
 		} else {
 			dst = s.matchOne(dst, m, l, may)
+		}
+		if measured {
+			s.profiler.end(&s.w)
 		}
 	}
 	return dst

@@ -56,12 +56,14 @@ func newView(j JailFilter, loc *time.Location, now int64) (*view, error) {
 }
 
 // read makes the view one of the given line: decoded, its date found and cut out.
-func (v *view) read(m *regex.Machine, l *line, now int64) {
+// ascii says that the line is known to be ASCII.
+func (v *view) read(m *regex.Machine, l *line, now int64, ascii bool) {
 	v.ready, v.atDone, v.dated = true, false, false
 	v.start = l.start
-	var valid bool
-	v.text, valid = v.decoder.decode(v.decoded[:0], l.raw)
-	if !valid {
+	valid := true
+	if ascii && v.decoder.keepsASCII() {
+		v.text = l.raw
+	} else if v.text, valid = v.decoder.decode(v.decoded[:0], l.raw); !valid {
 		v.decoded = v.text[:0]
 	}
 	v.pre, v.date, v.post = nil, nil, v.text

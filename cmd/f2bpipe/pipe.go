@@ -34,6 +34,7 @@ type pipeCmd struct {
 	JSON     bool     `name:"json" help:"One JSON object a decision."`
 	Failures bool     `help:"Print every failure too."`
 	Count    bool     `help:"Print the numbers of lines, failures and bans only."`
+	Profile  bool     `help:"Print, on stderr, what each jail and regular expression cost."`
 	Now      nowFlag  `help:"Set the clock: epoch seconds or RFC 3339." placeholder:"TIME"`
 }
 
@@ -59,6 +60,9 @@ func (c *pipeCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	report.finish(result, s.err)
+	if c.Profile {
+		profileTable(s.err, result.Profile, result.Lines)
+	}
 	if err == nil && result.NotEnforced > 0 {
 		return fmt.Errorf("%d bans are not enforced: %s", result.NotEnforced, cmp.Or(result.Reason, "the log says why"))
 	}

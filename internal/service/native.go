@@ -71,8 +71,9 @@ type JailStatus struct {
 		NoDate  int64 `json:"no_date"`
 		NoID    int64 `json:"no_id"`
 	} `json:"lines"`
-	TooComplex int64  `json:"too_complex"` // searches that were given up
-	Blind      string `json:"blind"`       // why the filter seems not to fit the log; empty: it seems to
+	TooComplex int64       `json:"too_complex"` // searches that were given up
+	Profile    JailProfile `json:"profile"`
+	Blind      string      `json:"blind"` // why the filter seems not to fit the log; empty: it seems to
 }
 
 // SourceStatus is the state of one input.
@@ -218,6 +219,7 @@ func (v verbs) jailStatus(j *jail) JailStatus {
 			out.Lines.NoID += c.NoID.Load()
 		}
 	}
+	out.Profile = profileOf(j, v.inputList())
 	out.Blind = v.alarm.text(j.identity)
 	if j.matcher.Filter != nil {
 		for _, re := range j.matcher.Filter.Failregex() {

@@ -41,6 +41,7 @@ type Piped struct {
 	Bans                       int // decisions, those for somebody banned already left out
 	NotEnforced                int // bans that the kernel does not have
 	Reason                     string
+	Profile                    map[string]JailProfile // by jail
 }
 
 // Run reads to the end, or until ctx is done, and returns when every decision
@@ -207,8 +208,9 @@ func (s *Service) pipeInput(p *Pipe) (*input, error) {
 
 // piped sums up.
 func (s *Service) piped(in *input) *Piped {
-	out := &Piped{Lines: in.Lines.Load(), Bytes: in.Bytes.Load(), Cut: in.Cut.Load(), Invalid: in.Invalid.Load()}
+	out := &Piped{Lines: in.Lines.Load(), Bytes: in.Bytes.Load(), Cut: in.Cut.Load(), Invalid: in.Invalid.Load(), Profile: map[string]JailProfile{}}
 	for _, j := range s.jails() {
+		out.Profile[j.config.Name] = profileOf(j, []*input{in})
 		_, failures := s.window.Failing(j.identity)
 		t := s.ledger.Totals(j.identity)
 		out.Failures, out.Bans = out.Failures+failures, out.Bans+t.Total
