@@ -1,9 +1,10 @@
 package regex
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
-	"strings"
+	"sync"
 )
 
 // maxInsts bounds the size of a program.
@@ -48,6 +49,7 @@ func build(syn *Syntax, fast bool) (*program, error) {
 		optimise(b.prog)
 	} else {
 		b.layout()
+		b.prog.graph = sync.OnceValue(func() *graph { return newGraph(b.prog) })
 	}
 	return b.prog, nil
 }
@@ -97,16 +99,21 @@ func (b *builder) rangeSet(ranges []Range) *set {
 	if s := largeClasses.set(ranges); s != nil {
 		return s
 	}
-	var key strings.Builder
+	var key []byte
 	for _, rg := range ranges {
-		fmt.Fprintf(&key, "%x-%x ", rg.Lo, rg.Hi)
+		key = binary.LittleEndian.AppendUint32(key, uint32(rg.Lo))
+		key = binary.LittleEndian.AppendUint32(key, uint32(rg.Hi))
 	}
-	s := b.sets[key.String()]
-	if s == nil {
-		s = newSet(ranges)
-		b.sets[key.String()] = s
+	make := func() *set { return newSet(ranges) }
+	if len(ranges) >= largeRanges {
+		s := b.sets[string(key)]
+		if s == nil {
+			s = make()
+			b.sets[string(key)] = s
+		}
+		return s
 	}
-	return s
+	return sharedSets.get(string(key), make)
 }
 
 // The step budgets: where nothing can be remembered, and where a part cannot.

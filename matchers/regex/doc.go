@@ -11,12 +11,22 @@
 // The fast machine is a backtracker: tables over the next byte say which
 // branch can match at all, so that most branches need no way back; a loop over
 // one class is one instruction and keeps all it took where what follows cannot
-// start with a byte of the class. It has fuel, one unit a byte and 512. When
+// start with a byte of the class. It has fuel: fuelFor. When
 // that is spent, the pattern is run again on the memoised machine, which works on a
 // plain program of its own, remembers every state (instruction, position and
 // the few bits that the future depends on) and never enters one twice: its
-// time and memory are linear in the text. Both give the same answer; tests
-// hold them against each other and against CPython.
+// time and memory are linear in the text. Before it starts, an automaton runs
+// once over the text from its end and says which instructions can lead to a
+// match at each position, taking for granted what the following text does not
+// tell (views): the machine goes no way that must fail, and most hostile lines
+// end there, with no match. All give the same answer; tests hold the fast
+// machine, the memoised one with and without views, and CPython against each
+// other.
+//
+// A Machine keeps the states of the automata (at most about 8 MiB in all, and
+// as much again while one grows), the programs they belong to among them.
+// Large and equal tables of all patterns are shared for the life of the
+// process.
 //
 // Three things cannot be remembered in that way: backreferences, conditionals
 // inside of the group they ask for, and (rarely) more than eight state bits.

@@ -39,6 +39,7 @@ func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome)
 				continue
 			}
 		case opAlt:
+			m.fuel-- // loops of more than one code point come by here
 			list := i.alt.list(text, pos)
 			if len(list.rest) > 0 {
 				m.stack = append(m.stack, frame{pc: pc, pos: int32(pos)})
@@ -51,7 +52,7 @@ func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome)
 			continue
 		case opLoopKeep:
 			if n := i.take(text, pos); n >= 0 && m.fuel >= 0 {
-				m.fuel -= (n - pos) >> 2
+				m.fuel -= n - pos
 				pos = n
 				pc = i.next
 				continue
@@ -93,7 +94,7 @@ func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome)
 			}
 		}
 		// Fail: go back.
-		if m.fuel--; m.fuel < 0 {
+		if m.fuel -= backCost; m.fuel < 0 {
 			m.unwind(base)
 			return 0, exhausted
 		}
@@ -173,12 +174,12 @@ func (p *program) rare(m *Machine, text []byte, i *inst, pos int) (int32, int, o
 		return i.y, pos, matched
 	case opBackref:
 		if n := m.backref(i, text, pos); n >= 0 {
-			m.fuel -= (n - pos) >> 2
+			m.fuel -= n - pos
 			return i.next, n, matched
 		}
 	case opLook:
 		at := i.lookStart(text, pos)
-		m.fuel -= int(i.min)
+		m.fuel -= backCost * int(i.min)
 		if at < 0 {
 			return i.next, pos, pick(i.negate, matched, failed)
 		}

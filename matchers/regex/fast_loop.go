@@ -64,19 +64,19 @@ func (i *inst) loop(m *Machine, text []byte, pc int32, pos int) int {
 			high = next
 		}
 	}
-	m.fuel -= (high - pos) >> 2
+	m.fuel -= high - pos
 	return i.greedy(m, text, pc, low, high)
 }
 
 // until runs an opLoopUntil.
 func (i *inst) until(m *Machine, text []byte, pc int32, pos int) int {
 	high := i.set.span(text, pos)
+	m.fuel -= high - pos
 	// lit may start within the span and end beyond it.
 	reach := min(high+len(i.lit)-1, len(text))
 	if n := bytes.Index(text[pos:reach], []byte(i.lit)); n >= 0 {
 		high = pos + n
 	}
-	m.fuel -= (high - pos) >> 2
 	low := pos
 	if i.min == 1 {
 		if high == pos {
@@ -103,10 +103,11 @@ func (i *inst) untilLazy(m *Machine, text []byte, pc int32, low, high int) int {
 			if pos < high {
 				m.stack = append(m.stack, frame{pc: pc, pos: int32(pos), lim: int32(high)})
 			}
-			m.fuel -= (pos - low) >> 2
+			m.fuel -= pos - low
 			return pos
 		}
 	}
+	m.fuel -= high - low
 	return -1
 }
 
@@ -149,11 +150,11 @@ func (i *inst) greedy(m *Machine, text []byte, pc int32, low, high int) int {
 			if pos > low {
 				m.stack = append(m.stack, frame{pc: pc, pos: int32(pos), lim: int32(low)})
 			}
-			m.fuel -= (high - pos) >> 2
+			m.fuel -= high - pos
 			return pos
 		}
 	}
-	m.fuel -= (high - low) >> 2
+	m.fuel -= high - low
 	return -1
 }
 
@@ -163,7 +164,7 @@ func (i *inst) greedyNext(m *Machine, text []byte, f *frame) int {
 	low := int(f.lim)
 	for pos := int(f.pos) - 1; pos >= low; pos-- {
 		if i.possibleAt(m, text, pos) {
-			m.fuel -= (int(f.pos) - pos) >> 2
+			m.fuel -= int(f.pos) - pos
 			f.pos = int32(pos)
 			if pos == low {
 				m.stack = m.stack[:len(m.stack)-1]
@@ -171,7 +172,7 @@ func (i *inst) greedyNext(m *Machine, text []byte, f *frame) int {
 			return pos
 		}
 	}
-	m.fuel -= (int(f.pos) - low) >> 2
+	m.fuel -= int(f.pos) - low
 	m.stack = m.stack[:len(m.stack)-1]
 	return -1
 }
@@ -184,15 +185,18 @@ func (i *inst) lazy(m *Machine, text []byte, pc int32, pos int, left int32) int 
 		pos = i.skip(m, text, pos)
 	}
 	for !i.possibleAt(m, text, pos) {
-		if left == 0 {
+		next := -1
+		if left != 0 {
+			next = i.set.step(text, pos)
+		}
+		if next < 0 {
+			m.fuel -= pos - from
 			return -1
 		}
-		if pos = i.set.step(text, pos); pos < 0 {
-			return -1
-		}
+		pos = next
 		left--
 	}
-	m.fuel -= (pos - from) >> 2
+	m.fuel -= pos - from
 	if left != 0 {
 		m.stack = append(m.stack, frame{pc: pc, pos: int32(pos), lim: left})
 	}

@@ -42,8 +42,13 @@ func machinesDiffer(t *testing.T, re *Regexp, text string, at int) {
 	var m, n Machine
 	got, res := re.Search(&m, []byte(text), at)
 	want, wantRes := re.SearchSlow(&n, []byte(text), at)
-	if wantRes == TooComplex || res == TooComplex {
+	var o Machine
+	viewed, viewedRes := re.searchViewed(&o, []byte(text), at)
+	if wantRes == TooComplex || res == TooComplex || viewedRes == TooComplex {
 		return
+	}
+	if viewedRes != wantRes || !slices.Equal(viewed, want) {
+		t.Errorf("%q on %q from %d: viewed %v %v, slow %v %v", re, text, at, viewedRes, viewed, wantRes, want)
 	}
 	if res != wantRes || !slices.Equal(got, want) {
 		t.Errorf("%q on %q from %d: fast %v %v, slow %v %v", re, text, at, res, got, wantRes, want)
@@ -80,6 +85,7 @@ func FuzzMachines(f *testing.F) {
 			var m Machine
 			re.Search(&m, []byte(text), int(at))
 			re.SearchSlow(&m, []byte(text), int(at))
+			re.searchViewed(&m, []byte(text), int(at))
 			return
 		}
 		machinesDiffer(t, re, text, int(at))

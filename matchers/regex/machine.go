@@ -2,7 +2,7 @@ package regex
 
 // Machine is the scratch memory of searches. The zero Machine is ready. It
 // belongs to one goroutine at a time and serves any number of Regexps; it
-// grows to what they need (at most about 40 MiB, after a hostile line) and is
+// grows to what they need (at most about 50 MiB, after a hostile line) and is
 // reused, so that a search allocates nothing once the Machine is warm.
 type Machine struct {
 	slots []int32 // captures, then progress slots
@@ -14,7 +14,13 @@ type Machine struct {
 	success []uint64 // memo: states of sub-programs that lead to their match
 	trail   []uint64 // states of sub-programs entered on the way to here
 	depth   int      // sub-programs that run within each other
-	steps   int
+	view    *views   // what can match where, for the search at hand; nil: nothing is known
+	ids     []uint16 // of the view, by position
+
+	// views are kept from search to search, all dropped when they grow too large.
+	views     map[*program]*views
+	viewBytes int
+	steps     int
 }
 
 // frame is a way back. For pc ≥ 0 it is a choice of that instruction at pos,

@@ -8,26 +8,25 @@ import (
 // optimise gives the instructions of the fast machine their tables.
 func optimise(p *program) {
 	first, strict := firsts(p, false), firsts(p, true)
-	t := &tables{next: map[[2]byteSet]*nextTable{}}
 	for pc := range p.insts {
 		i := &p.insts[pc]
 		switch i.op {
 		case opAlt:
-			i.alt = t.altTable(p, pc, first)
+			i.alt = newAltTable(p, pc, first)
 		case opLoop:
-			i.after = t.nextTable(&first[i.next], &strict[i.next])
+			i.after = newNextTable(&first[i.next], &strict[i.next])
 			if i.mode == Possessive || i.mode == Greedy &&
 				(disjoint(i.set, &first[i.next]) || disjointSets(i.set, directSet(p, i.next))) {
 				i.op = opLoopKeep
 			}
 		case opLoopUntil:
-			i.after = t.nextTable(&first[i.next], &strict[i.next])
+			i.after = newNextTable(&first[i.next], &strict[i.next])
 			if n := p.insts[i.next]; n.op == opLit && len(n.lit) >= len(i.lit) && n.lit[:len(i.lit)] == i.lit {
 				i.negate = true // lit starts nowhere before the end of the loop
 			}
 		}
 	}
-	searchStart(p, first, t)
+	searchStart(p, first)
 }
 
 // disjoint says whether no member of s starts with a byte of first.
@@ -41,10 +40,10 @@ func disjoint(s *set, first *byteSet) bool {
 }
 
 // searchStart finds where matches can start.
-func searchStart(p *program, first []byteSet, t *tables) {
+func searchStart(p *program, first []byteSet) {
 	p.anchored = anchoredFrom(p, p.start, map[int32]bool{})
 	if s := &first[p.start]; *s != full {
-		p.first = t.nextTable(s, s)
+		p.first = newNextTable(s, s)
 	}
 	for pc := p.start; ; pc = p.insts[pc].next {
 		switch i := &p.insts[pc]; i.op {
@@ -83,17 +82,10 @@ func anchoredFrom(p *program, pc int32, seen map[int32]bool) bool {
 	return false
 }
 
-// tables shares equal tables.
-type tables struct {
-	next map[[2]byteSet]*nextTable
-}
-
-// nextTable returns the table of s; what is not in strict is possible in the tail alone.
-func (t *tables) nextTable(s, strict *byteSet) *nextTable {
-	key := [2]byteSet{*s, *strict}
-	n := t.next[key]
-	if n == nil {
-		n = new(nextTable)
+// newNextTable returns the table of s; what is not in strict is possible in the tail alone.
+func newNextTable(s, strict *byteSet) *nextTable {
+	return sharedNext.get([2]byteSet{*s, *strict}, func() *nextTable {
+		n := new(nextTable)
 		for b := range n {
 			switch {
 			case strict.has(b):
@@ -102,14 +94,13 @@ func (t *tables) nextTable(s, strict *byteSet) *nextTable {
 				n[b] = nextTail
 			}
 		}
-		t.next[key] = n
-	}
-	return n
+		return n
+	})
 }
 
-// altTable makes the table of the choice pc. Tables of choices that it leads
+// newAltTable makes the table of the choice pc. Tables of choices that it leads
 // to are there already where they were emitted before it, which is the rule.
-func (t *tables) altTable(p *program, pc int, first []byteSet) *altTable {
+func newAltTable(p *program, pc int, first []byteSet) *altTable {
 	a := &altTable{}
 	var way []int32
 	for b := range end + 1 {

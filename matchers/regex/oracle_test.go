@@ -136,7 +136,7 @@ func (o *oracle) compare(t testing.TB, m *Machine, pattern, flags string, texts 
 		if want[k].spans != nil {
 			count.matches++
 		}
-		for name, search := range map[string]func(*Machine, []byte, int) ([]int32, Result){"fast": re.Search, "slow": re.SearchSlow} {
+		for name, search := range map[string]func(*Machine, []byte, int) ([]int32, Result){"fast": re.Search, "slow": re.SearchSlow, "viewed": re.searchViewed} {
 			got, res := search(m, []byte(text), 0)
 			switch {
 			case res == TooComplex:

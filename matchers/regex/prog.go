@@ -39,13 +39,12 @@ type inst struct {
 	x, y   int32
 	min    int32
 	max    int32 // -1: no bound
+	state  int32 // opAlt, opLoop, memoised only: first of its states in the memo; x is what they depend on
 	lit    string
 	set    *set
 	alt    *altTable  // opAlt, fast only: which of alts the next byte leaves
 	after  *nextTable // loops, fast only: how next can start
 	alts   []int32
-
-	state int32 // opAlt, opLoop, memoised only: first of its states in the memo; x is what they depend on
 }
 
 // end is the index of the end of the text in tables over the next byte.
@@ -89,7 +88,8 @@ type program struct {
 	// bits are the lists of what states depend on, memoised only: a progress
 	// slot, or ^group for a condition. The first is empty.
 	bits  [][]int32
-	looks bool // has boolean lookarounds with sub-programs
+	graph func() *graph // memoised only; made when first needed
+	looks bool          // has boolean lookarounds with sub-programs
 
 	anchored bool       // a match can start at 0 only
 	first    *nextTable // the bytes that a match can start with; nil: all

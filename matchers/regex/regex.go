@@ -98,7 +98,7 @@ func (re *Regexp) Search(m *Machine, text []byte, at int) ([]int32, Result) {
 	}
 	caps, out := re.searchFast(m, text, at)
 	if out == exhausted {
-		return re.SearchSlow(m, text, at)
+		return re.searchViewed(m, text, at)
 	}
 	if out == matched {
 		return caps, Match
@@ -106,16 +106,17 @@ func (re *Regexp) Search(m *Machine, text []byte, at int) ([]int32, Result) {
 	return nil, NoMatch
 }
 
-// SearchSlow is Search on the memoised machine alone. It is for tests.
-func (re *Regexp) SearchSlow(m *Machine, text []byte, at int) ([]int32, Result) {
-	if at < 0 || at > len(text) {
-		return nil, NoMatch
-	}
-	out := exhausted
-	var caps []int32
+// searchViewed is Search on the memoised machine with its views.
+func (re *Regexp) searchViewed(m *Machine, text []byte, at int) ([]int32, Result) {
+	caps, out := []int32(nil), exhausted
 	if p := re.slow(); p != nil {
-		caps, out = p.searchSlow(m, text, at)
+		caps, out = p.searchViewed(m, text, at)
 	}
+	return re.result(caps, out)
+}
+
+// result turns the outcome of a search on the memoised machine into its result.
+func (re *Regexp) result(caps []int32, out outcome) ([]int32, Result) {
 	switch out {
 	case matched:
 		return caps, Match
@@ -126,10 +127,27 @@ func (re *Regexp) SearchSlow(m *Machine, text []byte, at int) ([]int32, Result) 
 	return nil, NoMatch
 }
 
-// fuelFor is how many times the fast machine may go back over n bytes (loops
-// cost a unit for four bytes as well). fail2ban's rules need 0.3 units a byte
-// for 99 % of their log lines and at most 2; past that the memoised machine is the faster one.
-func fuelFor(n int) int { return n + 512 }
+// SearchSlow is Search on the memoised machine alone, without its views. It is for tests.
+func (re *Regexp) SearchSlow(m *Machine, text []byte, at int) ([]int32, Result) {
+	if at < 0 || at > len(text) {
+		return nil, NoMatch
+	}
+	out := exhausted
+	var caps []int32
+	if p := re.slow(); p != nil {
+		caps, out = p.searchSlow(m, text, at)
+	}
+	return re.result(caps, out)
+}
+
+// backCost is what it costs to go back, in units of fuel; a choice or a byte
+// of a loop costs one.
+const backCost = 4
+
+// fuelFor is the fuel for n bytes. fail2ban's rules need 1.2 units a byte for
+// 99 % of their log lines and at most 8; past that the memoised machine is the
+// faster one, and the longer the text, the less there is to lose by it.
+func fuelFor(n int) int { return backCost * (min(n, 4096) + n/8 + 512) }
 
 // searchFast is Search on the fast machine; it may end as exhausted.
 func (re *Regexp) searchFast(m *Machine, text []byte, at int) ([]int32, outcome) {

@@ -33,19 +33,39 @@ func (b *builder) layout() {
 	}
 }
 
+// searchViewed is Search on the memoised machine, with views that keep it off
+// the ways that must fail.
+func (p *program) searchViewed(m *Machine, text []byte, at int) ([]int32, outcome) {
+	if p.noMemo || len(text) > maxViewText {
+		return p.searchSlow(m, text, at)
+	}
+	v := m.viewsOf(p)
+	size := v.size()
+	v.ids = m.ids
+	v.look(text, at)
+	m.ids = v.ids
+	m.viewBytes += v.size() - size
+	m.view = v
+	caps, out := p.searchSlow(m, text, at)
+	m.view, v.ids = nil, nil
+	return caps, out
+}
+
 // searchSlow is Search on the memoised machine.
 func (p *program) searchSlow(m *Machine, text []byte, at int) ([]int32, outcome) {
 	m.prepare(p)
 	m.stack = m.stack[:0]
 	m.trail = m.trail[:0]
 	m.steps, m.depth = 0, 0
-	if !p.noMemo && !p.forget(m, len(text)+1) {
-		return nil, exhausted
-	}
+	ready := p.noMemo
 	for pos := at; pos <= len(text); pos++ {
-		if pos < len(text) && text[pos]&0xc0 == 0x80 {
+		if pos < len(text) && text[pos]&0xc0 == 0x80 || !m.view.can(p.start, pos) {
 			continue
 		}
+		if !ready && !p.forget(m, len(text)+1) {
+			return nil, exhausted
+		}
+		ready = true
 		n, out := p.runSlow(m, text, p.start, pos)
 		switch out {
 		case matched:
@@ -150,8 +170,7 @@ func (p *program) runSlow(m *Machine, text []byte, pc int32, pos int) (int, outc
 				return pos, matched
 			case exhausted:
 				if i.op == opAlt {
-					m.push(frame{pc: pc, pos: int32(pos), lim: 1})
-					next, n, out = i.alts[0], pos, matched
+					m.push(frame{pc: pc, pos: int32(pos)})
 				} else {
 					next, n, out = p.loopSlow(m, text, pc, pos)
 				}
@@ -206,15 +225,31 @@ func (p *program) resumeSlow(m *Machine, text []byte, base int) (int32, int, out
 			m.trail = m.trail[:f.trail]
 		}
 		if i.op == opAlt {
-			pc, pos := i.alts[f.lim], int(f.pos)
-			if f.lim++; int(f.lim) == len(i.alts) {
-				m.stack = m.stack[:len(m.stack)-1]
+			if pc := m.nextAlt(i, f); pc >= 0 {
+				return pc, int(f.pos), matched
 			}
-			return pc, pos, matched
+			continue
 		}
 		if pc, pos, out := p.loopNext(m, text, i); out != failed {
 			return pc, pos, out
 		}
 	}
 	return 0, 0, failed
+}
+
+// nextAlt returns the next branch of the choice f, the last frame, that can
+// match, or -1. The frame goes where no other is left.
+func (m *Machine) nextAlt(i *inst, f *frame) int32 {
+	found := int32(-1)
+	for ; int(f.lim) < len(i.alts); f.lim++ {
+		if !m.view.can(i.alts[f.lim], int(f.pos)) {
+			continue
+		}
+		if found >= 0 {
+			return found
+		}
+		found = i.alts[f.lim]
+	}
+	m.stack = m.stack[:len(m.stack)-1]
+	return found
 }

@@ -59,10 +59,32 @@ func (p *program) walk(m *Machine, text []byte, pc int32, low int) (int32, int, 
 	if high < 0 {
 		return 0, 0, failed
 	}
-	if high > low {
-		m.push(frame{pc: pc, pos: int32(high), lim: int32(low)})
+	f := frame{pc: pc, pos: int32(high), lim: int32(low), trail: int32(len(m.trail))}
+	return m.leave(text, i, f)
+}
+
+// leave goes on after the loop of f at the last position, from f.pos down to
+// f.lim, at which that can match, and notes the way back.
+func (m *Machine) leave(text []byte, i *inst, f frame) (int32, int, outcome) {
+	pos, low := int(f.pos), int(f.lim)
+	for !m.view.can(i.next, pos) {
+		if pos == low {
+			return 0, 0, failed
+		}
+		pos = back(text, pos)
+		if m.depth > 0 {
+			// The states of a walk stand on the trail one after the other.
+			f.trail--
+		}
 	}
-	return i.next, high, matched
+	if m.depth > 0 {
+		m.trail = m.trail[:f.trail]
+	}
+	if pos > low {
+		f.pos = int32(pos)
+		m.stack = append(m.stack, f)
+	}
+	return i.next, pos, matched
 }
 
 // boundedSlow goes on at f.pos, or before it where that was tried already,
@@ -71,6 +93,9 @@ func (p *program) boundedSlow(m *Machine, text []byte, f frame) (int32, int, out
 	i := &p.insts[f.pc]
 	for pos := int(f.pos); pos >= int(f.lim); pos = back(text, pos) {
 		m.steps++
+		if !m.view.can(i.next, pos) {
+			continue
+		}
 		switch p.enter(m, i, pos, true) {
 		case matched:
 			return -1, pos, matched
@@ -90,6 +115,15 @@ func (p *program) lazySlow(m *Machine, text []byte, pc int32, pos int, left int3
 	i := &p.insts[pc]
 	for pos >= 0 {
 		m.steps++
+		can := m.view.can(i.next, pos)
+		if left >= 0 && !can {
+			if left == 0 {
+				break
+			}
+			left--
+			pos = i.set.step(text, pos)
+			continue
+		}
 		f := frame{pc: pc, pos: int32(pos), lim: left, trail: int32(len(m.trail))}
 		switch p.enter(m, i, pos, true) {
 		case matched:
@@ -97,6 +131,10 @@ func (p *program) lazySlow(m *Machine, text []byte, pc int32, pos int, left int3
 		case exhausted:
 			if left < 0 {
 				f.trail = int32(len(m.trail))
+			}
+			if !can {
+				pos = i.set.step(text, pos)
+				continue
 			}
 			if left != 0 {
 				m.stack = append(m.stack, f)
@@ -125,18 +163,13 @@ func (p *program) loopNext(m *Machine, text []byte, i *inst) (int32, int, outcom
 		f.pos = int32(back(text, int(f.pos)))
 		return p.boundedSlow(m, text, f)
 	}
-	pos := back(text, int(f.pos))
+	m.stack = m.stack[:top]
 	m.steps++
+	f.pos = int32(back(text, int(f.pos)))
 	if m.depth > 0 && !p.noMemo {
-		// The states of a walk stand on the trail one after the other.
-		m.trail = m.trail[:f.trail-1]
-		m.stack[top].trail--
+		f.trail--
 	}
-	m.stack[top].pos = int32(pos)
-	if pos <= int(f.lim) {
-		m.stack = m.stack[:top]
-	}
-	return i.next, pos, matched
+	return m.leave(text, i, f)
 }
 
 // subSlow runs an opLook or an opAtomic.

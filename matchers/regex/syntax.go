@@ -99,19 +99,19 @@ const (
 // Node is one part of a pattern; Kind says which fields count.
 type Node struct {
 	Kind   Kind
-	Subs   []*Node
-	Runes  []rune
 	Fold   Fold
-	Class  *Class
-	Min    int
-	Max    int // -1: no bound
 	Mode   Mode
-	Index  int    // number of the group
-	Name   string // of the group, or ""
 	Assert Assert
 	Behind bool
 	Negate bool
-	Width  int // code points that a lookbehind goes back
+	Subs   []*Node
+	Runes  []rune
+	Class  *Class
+	Min    int
+	Max    int    // -1: no bound
+	Index  int    // number of the group
+	Name   string // of the group, or ""
+	Width  int    // code points that a lookbehind goes back
 }
 
 // Walk calls f for n and, where f returns true, for the nodes below it, in

@@ -155,7 +155,23 @@ func FoldRunes(r rune, fold Fold) []rune {
 		return []rune{r}
 	case fold == FoldASCII:
 		return []rune{l - ('a' - 'A'), l}
+	case l < 0x80:
+		return slices.Clone(asciiSpellings()[l])
 	}
+	return spellings(l)
+}
+
+// asciiSpellings has the spellings of each ASCII code point in lower case:
+// nearly all that is ever folded.
+var asciiSpellings = sync.OnceValue(func() (out [0x80][]rune) {
+	for r := range out {
+		out[r] = spellings(rune(r))
+	}
+	return out
+})
+
+// spellings returns the code points that match the lower-case l under FoldUnicode, ascending.
+func spellings(l rune) []rune {
 	t := cases()
 	out := append([]rune{l}, t.uppers[l]...)
 	for _, e := range t.equals[l] {
