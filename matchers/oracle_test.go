@@ -200,6 +200,28 @@ func sampleLines(t *testing.T) []string {
 	return out
 }
 
+// realLines returns the lines of both mail logs of docker-mailserver, and some
+// of the shared generator of a mixed log.
+func realLines(t *testing.T) []string {
+	logs, err := filepath.Glob(filepath.Join(testenv.Shared(t, "dms-samples"), "*.log"))
+	if err != nil || len(logs) != 2 {
+		t.Fatalf("%d logs of docker-mailserver: %v", len(logs), err)
+	}
+	var out []string
+	for _, path := range logs {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, strings.Split(strings.TrimRight(string(text), "\n"), "\n")...)
+	}
+	mixed, err := exec.Command(testenv.Python(t), testenv.Shared(t, "tools", "gen_mixed_log.py"), "-n", "2000", "-f", "0.3").Output()
+	if err != nil {
+		t.Fatal("generate a mixed log:", err)
+	}
+	return append(out, strings.Split(strings.TrimRight(string(mixed), "\n"), "\n")...)
+}
+
 // mutate changes a line a little, as an attacker or another version would.
 func mutate(r *rand.Rand, line string, others []string) string {
 	b := []rune(line)
@@ -239,7 +261,7 @@ func mutate(r *rand.Rand, line string, others []string) string {
 func TestOracle(t *testing.T) {
 	dir := testenv.Shared(t, "fail2ban", "config")
 	o := startOracle(t, samplesNow)
-	lines := sampleLines(t)
+	lines := append(sampleLines(t), realLines(t)...)
 	rng := rand.New(rand.NewPCG(1, 2))
 	every := 40
 	if os.Getenv("F2BPIPE_SOAK") == "1" {

@@ -22,6 +22,12 @@ import (
 // TestMain lets the test binary be the process that is stopped and killed.
 func TestMain(m *testing.M) {
 	switch {
+	case len(os.Args) == 2 && os.Args[1] == "journal-reader":
+		err := RunJournalReader(os.Stdin, os.Stdout)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(JournalReaderStatus(err))
 	case os.Getenv("F2BPIPE_TEST_TAIL") != "":
 		childTail(os.Getenv("F2BPIPE_TEST_TAIL"), os.Getenv("F2BPIPE_TEST_POSITION"))
 	default:
@@ -57,10 +63,7 @@ func childTail(path, position string) {
 		}
 	}()
 	for b := range feed.Full() {
-		r := record{End: b.End}
-		for _, line := range splitLines(b.Data) {
-			r.Lines = append(r.Lines, line)
-		}
+		r := record{Lines: splitLines(b.Data), End: b.End}
 		out, err := json.Marshal(r)
 		if err != nil {
 			panic(err)
@@ -94,6 +97,8 @@ type victim struct {
 	cond  *sync.Cond
 	lines []string
 	end   string // position, as JSON
+
+	want func() []string // to say what is lost, where wait fails
 }
 
 type lockedLog struct {
@@ -114,7 +119,7 @@ func newVictim(t testing.TB, path string) *victim {
 	t.Cleanup(func() {
 		v.kill()
 		if t.Failed() {
-			t.Logf("%s", v.log.text[max(0, len(v.log.text)-4000):])
+			t.Logf("%s", v.log.text[max(0, len(v.log.text)-12000):])
 		}
 	})
 	return v
@@ -188,8 +193,10 @@ func (v *victim) wait(n int) {
 	defer v.mu.Unlock()
 	for len(v.lines) < n {
 		if !time.Now().Before(deadline) {
-			got := slices.Clone(v.lines)
-			v.t.Fatalf("%d lines came, want %d; the last %q", len(got), n, got[max(len(got)-2, 0):])
+			if v.want != nil {
+				(&tail{t: v.t}).compare(v.want(), v.lines)
+			}
+			v.t.Fatalf("%d lines came, want %d; the last %q", len(v.lines), n, v.lines[max(len(v.lines)-2, 0):])
 		}
 		v.cond.Wait()
 	}
@@ -270,6 +277,7 @@ func schedule(t *testing.T, seed uint64, steps int) {
 	path := filepath.Join(t.TempDir(), "mail.log")
 	w := newWriter(t, path)
 	v := newVictim(t, path)
+	v.want = func() []string { return w.lines }
 	w.write(1 + rnd.IntN(5))
 	v.start()
 	v.wait(1)
@@ -298,7 +306,7 @@ func schedule(t *testing.T, seed uint64, steps int) {
 	for range steps {
 		op := []string{"write", "burst", "halves", "rotate", "late", "copytruncate", "delete", "rewrite", "pack",
 			"kill", "start", "stop", "cont", "write", "burst"}[rnd.IntN(15)]
-		log = append(log, op)
+		log = append(log, fmt.Sprintf("%s@%d", op, w.n))
 		switch op {
 		case "write":
 			w.write(1 + rnd.IntN(50))

@@ -38,15 +38,29 @@
 //
 // # Why inotify directly
 //
-// nxadm/tail's watch package and fsnotify were tried against the same schedule
-// as this package's own tests (see BenchmarkCatchUp for nxadm's reader). The
-// watch package takes its watch off a name as soon as it is renamed or deleted,
-// so that what a writer adds through its open descriptor is never announced; it
-// only prints a queue overflow, so that nobody looks again; it never notices a
-// switched symlink; it runs a goroutine a file; and it ends the process when
-// stat fails for a reason other than absence. fsnotify, below it, watches names
-// too: a second watch for the renamed file's inode under its new name is
-// refused the path it is known by, and two names of one inode share one entry.
-// What is left of either, after all that is worked around, is reading
-// struct inotify_event, which is the forty lines of notify.go.
+// nxadm/tail's watch package and fsnotify were tried (watch_test.go keeps the
+// trials). The watch package takes its watch off a file when that is renamed or
+// deleted, so that what a writer adds through the descriptor that it has is never
+// announced; it does not notice a symlink that is switched; it prints a queue
+// overflow and nobody looks again; it runs a goroutine a file; and it ends the
+// process when stat fails for another reason than absence. fsnotify, below it,
+// tells changes of an inode that was added under two names to the last name only,
+// and to none when the other is removed; but a rotated file and its successor's
+// name, or a symlink and its target, are two names of one inode. What is left of
+// either when that is worked around is reading struct inotify_event: notify.go.
+//
+// # What is not promised
+//
+// A line is lost that no file has any more: one written between a copy and the
+// truncation that belongs to it, or to a file that was made and deleted before it
+// could be opened. A rotated file is heard for as long as it is written to at
+// least every five seconds, and until its successor is written to. Rotated files
+// are recognised by their names (rotation says which); those packed with anything
+// but gzip and bzip2 cannot be read.
+//
+// # The journal
+//
+// libsystemd is loaded in a process of its own and read through a few lines of C
+// that take many entries a call (journal_cgo.c says what for). The reader polls:
+// journald announces an entry up to 250 ms late, but it can be read at once.
 package sources

@@ -21,16 +21,20 @@ const patience = 20 * time.Second
 
 // tail is a Files under test: it keeps what was delivered.
 type tail struct {
-	t      testing.TB
-	files  *Files
-	feed   *pipeline.Feed
-	cancel context.CancelFunc
-	done   chan struct{}
+	t        testing.TB
+	files    *Files
+	source   pipeline.Source // in place of files
+	prologue func()          // run in Run's goroutine before it
+	feed     *pipeline.Feed
+	cancel   context.CancelFunc
+	done     chan struct{}
 
 	mu     sync.Mutex
 	cond   *sync.Cond
+	log    []string
 	lines  []string // in order of arrival, without '\n'
 	live   []bool
+	stamps []int64
 	inputs map[string]*pipeline.Input
 	ends   map[string]pipeline.Position
 	next   map[*pipeline.Input]int64
@@ -45,10 +49,6 @@ func prepare(t testing.TB, patterns ...string) *tail {
 		inputs: map[string]*pipeline.Input{}, ends: map[string]pipeline.Position{}, next: map[*pipeline.Input]int64{},
 	}
 	s.cond = sync.NewCond(&s.mu)
-	level := slog.LevelWarn
-	if os.Getenv("F2BPIPE_VERBOSE") != "" {
-		level = slog.LevelDebug
-	}
 	s.files = &Files{
 		Patterns: func() []string {
 			s.mu.Lock()
@@ -58,16 +58,28 @@ func prepare(t testing.TB, patterns ...string) *tail {
 			return patterns
 		},
 		Open: func(path string, _ bool) (*pipeline.Input, Start, bool) { return s.input(path), Start{}, true },
-		Log:  slog.New(slog.NewTextHandler(logWriter{t}, &slog.HandlerOptions{Level: level})),
+		Log:  slog.New(slog.NewTextHandler(logWriter{s}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return s
 }
 
-type logWriter struct{ t testing.TB }
+type logWriter struct{ s *tail }
 
 func (w logWriter) Write(p []byte) (int, error) {
-	w.t.Logf("%s", bytes.TrimSpace(p))
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.s.log = append(w.s.log, string(p))
+	if os.Getenv("F2BPIPE_VERBOSE") != "" || !bytes.Contains(p, []byte("level=DEBUG")) && !bytes.Contains(p, []byte("level=INFO")) {
+		w.s.t.Logf("%s", bytes.TrimSpace(p))
+	}
 	return len(p), nil
+}
+
+// logged says whether a message was logged that has the text.
+func (s *tail) logged(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.log, func(line string) bool { return strings.Contains(line, text) })
 }
 
 // follow returns a running tail of the patterns.
@@ -90,7 +102,14 @@ func (s *tail) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	go func() {
-		if err := s.files.Run(ctx, s.feed); err != nil {
+		if s.prologue != nil {
+			s.prologue()
+		}
+		source := s.source
+		if source == nil {
+			source = s.files
+		}
+		if err := source.Run(ctx, s.feed); err != nil {
 			s.t.Error(err)
 		}
 		s.feed.Close()
@@ -122,6 +141,7 @@ func (s *tail) take(b *pipeline.Batch) {
 		s.lines = append(s.lines, string(bytes.TrimSuffix(line, newline)))
 		s.live = append(s.live, b.Live)
 	}
+	s.stamps = append(s.stamps, b.Stamps...)
 	s.ends[b.Input.Name] = b.End
 	s.cond.Broadcast()
 }
@@ -193,6 +213,19 @@ func (s *tail) compare(want, got []string) {
 	for line := range seen {
 		strange = append(strange, line)
 	}
+	at := map[string]int{}
+	for i, line := range want {
+		at[line] = i
+	}
+	ranges := func(lines []string) (r []string) {
+		for i, line := range lines {
+			if i == 0 || i == len(lines)-1 || at[line] != at[lines[i-1]]+1 || at[line] != at[lines[i+1]]-1 {
+				r = append(r, line[:min(len(line), 22)])
+			}
+		}
+		return r
+	}
+	lost, twice = ranges(lost), ranges(twice)
 	s.t.Errorf("%d lines, want %d; lost %d %.200q, twice %d %.200q, strange %d %.200q", len(got), len(want),
 		len(lost), lost, len(twice), twice, len(strange), strange)
 	if len(lost)+len(twice)+len(strange) == 0 {

@@ -15,7 +15,8 @@ const (
 	headSize  = 1024    // first bytes of a file that tell it from another
 	tailSize  = 64      // bytes before the offset that must not have changed
 	maxFirst  = 1 << 20 // a first line longer than this has no SHA-1
-	noFirst   = "-"     // stands for it
+	noFirst   = "-"     // stands for it, and for no rotated file
+	noHash    = "?"     // stands for the hash of a file that could not be looked at
 	hashBytes = 8       // of the SHA-1 over the head
 )
 
@@ -27,7 +28,7 @@ const (
 // line is longer than 1 MiB. A mark from fail2ban has nothing else. INODE is a
 // hint which of several rotated files to look at first; what proves the file is
 // HASH over its first LEN bytes. What stands after "<" is the youngest
-// rotated file that was there when this one was opened, LEN 0 for none. The rest
+// rotated file that was there when this one was opened, HASH "-" for none. The rest
 // names files that the name led to before and that are still held open for late
 // writers.
 type mark struct {
@@ -43,7 +44,7 @@ func (m mark) younger(all []sibling, atNanos int64) ([]sibling, error) {
 	if m.rotated.hash == "" || atNanos == 0 {
 		return nil, nil // of fail2ban's making
 	}
-	k := known{youngest: m.rotated, none: m.rotated.length == 0, mtime: atNanos}
+	k := known{youngest: m.rotated, none: m.rotated.hash == noFirst, mtime: atNanos}
 	return k.younger(all)
 }
 

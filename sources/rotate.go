@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 )
@@ -16,7 +17,7 @@ func (r *follower) begin(s *stream) {
 	s.begun = true
 	if s.start.Position.Mark == "" || s.start.Position.Offset < 0 || !r.resume(s, g) {
 		r.startAt(s, g)
-		g.known.note(finished(listSiblings(s.path, r.names), g))
+		g.known.note(s.finished(listSiblings(s.path, r.names), g))
 	}
 	r.append(s, g)
 	r.watchTarget(s)
@@ -44,7 +45,7 @@ func (r *follower) startAt(s *stream, g *segment) {
 // before g is added to the stream.
 func (r *follower) resume(s *stream, g *segment) bool {
 	for range maxAttempts {
-		all := finished(siblings(s.path), g)
+		all := s.finished(siblings(s.path), g)
 		segs, ok, err := r.reopen(s, g, all)
 		if err != nil {
 			closeSegments(segs)
@@ -96,17 +97,18 @@ func (r *follower) reopen(s *stream, g *segment, all []sibling) (segs []*segment
 	} else {
 		younger = slices.DeleteFunc(slices.Clone(younger), func(o sibling) bool { return o.mtime < s.start.FromNanos })
 	}
-	more, err := r.openAll(before(younger, g.id), (&stream{segs: segs}).known(g.id))
+	more, err := r.openAll(&stream{segs: segs}, before(younger, g.id), g)
 	segs = append(segs, more...)
 	return segs, len(segs) > 0, err
 }
 
-// openAll opens rotated files, to be read from their start to their end. What
-// cannot be read, is known or is followed under its own name is left out. The
-// error is errMoved, with what was opened before it.
-func (r *follower) openAll(siblings []sibling, known func(fileID) bool) (segs []*segment, err error) {
+// openAll opens rotated files of the stream, to be read from their start to their
+// end. What cannot be read, is the current file, is open or was in its unpacked
+// form, or is followed under its own name, is left out. The error is errMoved,
+// with what was opened before it.
+func (r *follower) openAll(s *stream, siblings []sibling, current *segment) (segs []*segment, err error) {
 	for _, o := range siblings {
-		if known(o.id) || r.streams[o.path] != nil {
+		if s.known(current.id)(o.id) || r.streams[o.path] != nil {
 			continue
 		}
 		g, err := o.open()
@@ -115,6 +117,10 @@ func (r *follower) openAll(siblings []sibling, known func(fileID) bool) (segs []
 		}
 		if err != nil {
 			r.log.Warn("rotated file cannot be read", "error", err)
+			continue
+		}
+		if g.unpacked != nil && (len(g.head) == 0 || s.packed(g, current)) {
+			g.close() // nothing is in it, and nobody writes to it any more; or it was read
 			continue
 		}
 		segs = append(segs, g)
@@ -135,6 +141,15 @@ func (s *stream) known(also fileID) func(fileID) bool {
 	}
 }
 
+// packed says whether the packed file g is one that the stream reads unpacked, or
+// did, or is about to.
+func (s *stream) packed(g, current *segment) bool {
+	// An open file may not have been read yet: what counts is what is in it.
+	same := func(o *segment) bool { return bytes.Equal(o.headNow(headSize), g.head) }
+	return same(current) || slices.ContainsFunc(s.segs, same) ||
+		slices.ContainsFunc(s.past, func(p pastFile) bool { return g.continues(&p.seg) })
+}
+
 // append adds a file as the stream's youngest.
 func (r *follower) append(s *stream, g *segment) { r.insert(s, len(s.segs), g) }
 
@@ -145,6 +160,7 @@ func (r *follower) insert(s *stream, i int, segs ...*segment) {
 	s.mark = ""
 	for _, g := range segs {
 		r.watchInode(s, g)
+		r.log.Debug("file opened", "file", s.path, "opened", g.path, "inode", g.id.inode, "offset", g.off)
 	}
 	for len(s.segs) > maxSegments {
 		r.log.Warn("too many rotated files held open, the oldest is closed", "file", s.path)
@@ -167,6 +183,9 @@ func (r *follower) change(s *stream, g *segment) {
 		return
 	}
 	last := s.last()
+	if last != nil && !last.intact() {
+		r.rewritten(s, last) // it was emptied before its name was given away
+	}
 	if i := slices.IndexFunc(s.past, func(p pastFile) bool { return p.id == g.id && g.continues(&p.seg) }); i >= 0 {
 		if err := g.goTo(s.past[i].seg.off); err != nil {
 			r.fault(s, err)
@@ -187,15 +206,12 @@ func (r *follower) change(s *stream, g *segment) {
 // what is younger than the files that were there when last was opened.
 func (r *follower) appendMissed(s *stream, last, g *segment) {
 	for range maxAttempts {
-		all := finished(siblings(s.path), g)
-		younger, err := last.known.younger(all)
-		if i := indexID(all, last.id); i >= 0 {
-			younger, err = all[i+1:], nil
-		}
+		all := s.finished(siblings(s.path), g)
+		younger, err := last.younger(all)
 		if err != nil {
 			continue
 		}
-		segs, err := r.openAll(before(younger, g.id), s.known(g.id))
+		segs, err := r.openAll(s, before(younger, g.id), g)
 		if err == nil {
 			g.known.note(all)
 			g.known.again = true

@@ -133,19 +133,15 @@ func (g *segment) stat() (linked bool) {
 	return st.Nlink > 0
 }
 
-// read reads on at the offset, into p. It returns 0 at the end.
+// read reads at the offset, into p, and leaves it where it is: what is kept is
+// to be remembered. It returns 0 at the end.
 func (g *segment) read(p []byte) (int, error) {
-	n, err := 0, error(nil)
-	if g.unpacked != nil {
-		n, err = g.unpacked.Read(p)
-		if g.ended = err != nil; errors.Is(err, io.EOF) {
-			err = nil
-		}
-	} else {
-		n, err = g.readAt(p, g.off)
+	if g.unpacked == nil {
+		return g.readAt(p, g.off)
 	}
-	if n > 0 {
-		g.remember(p[:n])
+	n, err := g.unpacked.Read(p)
+	if g.ended = err != nil; errors.Is(err, io.EOF) {
+		err = nil
 	}
 	return n, err
 }
@@ -212,6 +208,15 @@ func (g *segment) sameHead() bool {
 	return err != nil || bytes.Equal(now[:n], g.head)
 }
 
+// intact says whether the file can still have what was read of it.
+func (g *segment) intact() bool {
+	if g.unpacked != nil {
+		return true
+	}
+	g.stat()
+	return g.size >= g.off && g.sameHead()
+}
+
 // sameTail says whether the bytes before the offset are still those that were read.
 func (g *segment) sameTail() bool {
 	return g.hasTail(g.off, g.tail)
@@ -226,9 +231,10 @@ func (g *segment) hasTail(off int64, tail [tailSize]byte) bool {
 }
 
 // continues says whether g, not read yet, has all that was read of other: it is
-// a copy of it, perhaps longer.
+// a copy of it, perhaps longer. Less than a line says nothing: all lines of a log
+// may begin alike.
 func (g *segment) continues(other *segment) bool {
-	if len(other.head) == 0 || !bytes.Equal(g.headNow(len(other.head)), other.head) {
+	if other.done() == 0 || !bytes.Equal(g.headNow(len(other.head)), other.head) {
 		return false
 	}
 	if g.unpacked != nil {

@@ -177,15 +177,16 @@ func (r *follower) step(ctx context.Context, s *stream) (more bool, err error) {
 // block reads one block of one file. It says whether there was anything to do.
 func (r *follower) block(ctx context.Context, s *stream, g *segment) (bool, error) {
 	if g.unpacked == nil {
-		g.stat()
+		intact := g.intact()
+		changed := g.readMtime != g.mtime
 		g.readMtime = g.mtime
-		if g.size < g.off || !g.sameHead() || g.size == g.off && !g.sameTail() {
+		if !intact || g.size == g.off && !g.sameTail() {
 			r.rewritten(s, g)
 			return true, nil
 		}
 		if g.size == g.off {
 			s.in.Lag.Store(0)
-			return false, nil
+			return g.done() == 0 && changed && r.missedCopies(s, g), nil
 		}
 	} else if g.ended {
 		return false, nil
@@ -194,22 +195,20 @@ func (r *follower) block(ctx context.Context, s *stream, g *segment) (bool, erro
 	if err != nil {
 		return false, err
 	}
-	// Getting a batch may have taken any time: what was found out about the file
-	// before is found out again right before it is read.
-	if g.unpacked == nil && !g.sameHead() {
-		r.feed.Recycle(b)
-		return true, nil
-	}
-	first := !g.started
-	n, err := g.read(g.split.space(b))
+	space := g.split.space(b)
+	n, err := g.read(space)
 	if err != nil {
 		r.fault(s, err)
 	}
-	if first && g.unpacked == nil && r.missedCopies(s, g) {
+	// Any time may have passed since the file was looked at: that for a batch, or
+	// that in which we were stopped. If it was emptied and written to meanwhile,
+	// what was read is from the middle of other lines.
+	if g.unpacked == nil && (!g.sameHead() || g.done() == 0 && r.missedCopies(s, g)) {
 		r.feed.Recycle(b)
 		return true, nil
 	}
 	if n > 0 {
+		g.remember(space[:n])
 		g.quiet = time.Now()
 	}
 	cut := g.split.split(b, n)

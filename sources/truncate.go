@@ -23,7 +23,9 @@ func (k *known) note(all []sibling) {
 	for i := len(all) - 1; i >= 0 && k.none; i-- {
 		g, err := all[i].open()
 		if err != nil {
-			continue
+			// It is being renamed or packed: its inode and its time must do.
+			k.none, k.mtime, k.youngest = false, all[i].mtime, fileMark{inode: all[i].id.inode, hash: noHash}
+			return
 		}
 		if head := g.headNow(headSize); len(head) > 0 {
 			k.none, k.mtime = false, all[i].mtime
@@ -41,7 +43,9 @@ func (k *known) younger(all []sibling) ([]sibling, error) {
 	if k.none {
 		return all, nil
 	}
-	i, g, err := find(all, k.youngest.inode, func(g *segment) bool { return k.youngest.matches(g.headNow(headSize)) })
+	i, g, err := find(all, k.youngest.inode, func(g *segment) bool {
+		return k.youngest.matches(g.headNow(headSize)) || k.youngest.hash == noHash && g.id.inode == k.youngest.inode
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +54,22 @@ func (k *known) younger(all []sibling) ([]sibling, error) {
 		return all[i+1:], nil
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(o sibling) bool { return o.mtime <= k.mtime }), nil
+}
+
+// younger returns those of the rotated files that are younger than g, which was
+// rotated, and perhaps packed, or is gone.
+func (g *segment) younger(all []sibling) ([]sibling, error) {
+	i, c, err := find(all, g.id.inode, func(o *segment) bool {
+		return o.id == g.id || o.unpacked != nil && len(o.head) > 0 && bytes.Equal(o.head, g.headNow(headSize))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c != nil {
+		c.close()
+		return all[i+1:], nil
+	}
+	return g.known.younger(all)
 }
 
 // find returns the rotated file that is the one, open, and its index. The one
@@ -87,7 +107,7 @@ func find(all []sibling, inode uint64, is func(*segment) bool) (int, *segment, e
 func (r *follower) rewritten(s *stream, g *segment) {
 	var all []sibling
 	for range maxAttempts {
-		all = before(finished(siblings(s.path), g), g.id)
+		all = before(s.finished(siblings(s.path), g), g.id)
 		segs, err := r.openCopies(s, g, all)
 		if err == nil {
 			r.insert(s, slices.Index(s.segs, g), segs...)
@@ -123,31 +143,31 @@ func (r *follower) openCopies(s *stream, g *segment, all []sibling) (segs []*seg
 			continue
 		}
 		r.log.Debug("file was truncated, the rest is read from its copy", "file", s.path, "copy", c.path)
-		younger, err := r.openAll(all[n+1:], s.known(g.id))
+		younger, err := r.openAll(s, all[n+1:], g)
 		return append([]*segment{c}, younger...), err
 	}
 	younger, err := g.known.younger(all)
 	if err != nil {
 		return nil, err
 	}
-	return r.openAll(younger, s.known(g.id))
+	return r.openAll(s, younger, g)
 }
 
-// missedCopies puts the copies before g that were made of it while nothing of it
-// was read, and says whether there were any. It is asked after the first read
-// and before that is delivered: a copy that is found means that what was read
-// may be of the copy's time or of the time after it.
+// missedCopies puts the copies before g that were made of it while no whole line
+// of it was read, and says whether there were any. It is asked after a read and
+// before that is delivered: a copy that is found means that what was read may be
+// of the copy's time or of the time after it, and half a line does not tell.
 func (r *follower) missedCopies(s *stream, g *segment) bool {
-	if !g.known.again && g.size >= g.known.size {
+	if !g.known.again && g.off == 0 && g.size >= g.known.size {
 		return false
 	}
 	for range maxAttempts {
-		all := before(finished(siblings(s.path), g), g.id)
+		all := before(s.finished(siblings(s.path), g), g.id)
 		younger, err := g.known.younger(all)
 		if err != nil {
 			continue
 		}
-		segs, err := r.openAll(younger, s.known(g.id))
+		segs, err := r.openAll(s, younger, g)
 		if err != nil {
 			closeSegments(segs)
 			continue
@@ -167,8 +187,8 @@ func (r *follower) missedCopies(s *stream, g *segment) bool {
 // finished leaves out the youngest sibling where it is a copy of what g is now:
 // the truncation that belongs to it has not come yet, and what is in it is read
 // from g. Such a copy may still be growing.
-func finished(all []sibling, g *segment) []sibling {
-	if len(all) == 0 {
+func (s *stream) finished(all []sibling, g *segment) []sibling {
+	if len(all) == 0 || s.known(g.id)(all[len(all)-1].id) {
 		return all
 	}
 	c, err := all[len(all)-1].open()

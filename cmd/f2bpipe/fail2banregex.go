@@ -43,7 +43,9 @@ type regexTest struct {
 	trial *service.Trial
 	trace matchers.Trace
 	stats regexStats
-	out   func(found []regexFound) // with --out
+
+	journal []config.Param           // of the backend, where LOG is systemd-journal
+	out     func(found []regexFound) // with --out
 }
 
 // fail2banRegex is the program under the name fail2ban-regex: its arguments,
@@ -140,7 +142,9 @@ func (t *regexTest) run(args []string) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	if in != nil {
+		defer in.Close()
+	}
 	t.say("")
 	return t.process(log, in)
 }
@@ -263,9 +267,6 @@ func regexMistakes(err error) error {
 	return errors.Join(out...)
 }
 
-// errNoJournal is the answer to systemd-journal.
-var errNoJournal = errors.New("ERROR: this program cannot read the systemd journal here; pipe it: journalctl -o short-iso | f2bpipe test - REGEX")
-
 // open opens LOG: a file, or its own text.
 func (t *regexTest) open(log string, journal bool) (io.ReadCloser, error) {
 	if info, err := os.Stat(log); err == nil && info.Mode().IsRegular() {
@@ -283,7 +284,7 @@ func (t *regexTest) open(log string, journal bool) (io.ReadCloser, error) {
 		return f, nil
 	}
 	if journal {
-		return nil, errNoJournal
+		return nil, t.openJournal(log)
 	}
 	if t.rules.Maxlines <= 1 && !strings.Contains(log, "\n") {
 		t.say("Use      single line : %s", short(log))
@@ -300,6 +301,52 @@ func (t *regexTest) open(log string, journal bool) (io.ReadCloser, error) {
 		t.say("`-")
 	}
 	return io.NopCloser(strings.NewReader(log + "\n")), nil
+}
+
+// openJournal takes systemd-journal[journalpath=…].
+func (t *regexTest) openJournal(log string) error {
+	_, params, err := config.SplitOptions(log)
+	if err != nil {
+		return fmt.Errorf("ERROR: %s: %w", log, err)
+	}
+	t.journal, t.encoding = params, t.opts.encoding
+	t.say("Use         systemd journal")
+	t.say("Use         encoding : %s", t.encoding)
+	if words := t.journalWords(); len(words) > 0 {
+		t.say("Use    journal match : %s", strings.Join(words, " "))
+	}
+	return nil
+}
+
+// journalWords are the words of the journal match: the command line's, else the filter's.
+func (t *regexTest) journalWords() []string {
+	if t.opts.journalmatch != nil {
+		return strings.Fields(*t.opts.journalmatch)
+	}
+	var out []string
+	for i, match := range t.rules.Journalmatch {
+		if i > 0 {
+			out = append(out, "+")
+		}
+		for _, v := range match {
+			out = append(out, v.Text)
+		}
+	}
+	return out
+}
+
+// journalMatches are the alternatives of the journal match.
+func (t *regexTest) journalMatches() [][]string {
+	var out [][]string
+	for _, word := range t.journalWords() {
+		if word == "+" || len(out) == 0 {
+			out = append(out, nil)
+		}
+		if word != "+" {
+			out[len(out)-1] = append(out[len(out)-1], word)
+		}
+	}
+	return out
 }
 
 // short cuts a text that is long.
@@ -323,7 +370,12 @@ func (t *regexTest) process(log string, in io.Reader) error {
 	if t.out == nil {
 		each = t.count
 	}
-	err := t.trial.Lines(ctx, log, in, 0, each)
+	var err error
+	if in == nil {
+		err = t.trial.Journal(ctx, t.journal, t.journalMatches(), each)
+	} else {
+		err = t.trial.Lines(ctx, log, in, each)
+	}
 	if err != nil {
 		return fmt.Errorf("ERROR: read log: %w", err)
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
@@ -67,14 +69,18 @@ func NewTrial(o TrialOptions) (*Trial, error) {
 // batches reads a log to its end and calls do for each batch of it, in order.
 // The batch is do's until it returns.
 func (t *Trial) batches(ctx context.Context, in *pipeline.Input, log io.Reader, do func(*pipeline.Batch)) error {
+	return t.feed(ctx, in, &sources.Reader{Input: in, R: log}, do)
+}
+
+// feed is batches of any source.
+func (t *Trial) feed(ctx context.Context, in *pipeline.Input, src pipeline.Source, do func(*pipeline.Batch)) error {
 	feed := pipeline.NewFeed(4)
 	done := make(chan error, 1)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
 		defer feed.Close()
-		r := sources.Reader{Input: in, R: log}
-		done <- r.Run(ctx, feed)
+		done <- src.Run(ctx, feed)
 	}()
 	for b := range feed.Full() {
 		do(b)
@@ -85,27 +91,66 @@ func (t *Trial) batches(ctx context.Context, in *pipeline.Input, log io.Reader, 
 }
 
 // Lines reads a log to its end and calls each for every line of it, but for
-// those that are empty or begin with #, with the failures in it. Both are valid
-// until each returns. stamp is the time of lines that have none themselves, those
-// of a journal, in nanoseconds; 0: they have.
-func (t *Trial) Lines(ctx context.Context, name string, log io.Reader, stamp int64, each func(found []pipeline.Failure)) error {
+// those that are empty or begin with #, with the failures in it. They are valid
+// until each returns.
+func (t *Trial) Lines(ctx context.Context, name string, log io.Reader, each func(found []pipeline.Failure)) error {
+	return t.batches(ctx, pipeline.NewInput(name, t.Set), log, t.linewise(each))
+}
+
+// Journal is Lines for the entries that a systemd journal holds now, which
+// have their times with them. matches are alternatives (journalmatch), params
+// the parameters of the backend: journalpath, journalfiles, journalflags, namespace.
+func (t *Trial) Journal(ctx context.Context, params []config.Param, matches [][]string, each func(found []pipeline.Failure)) error {
+	o, err := journalOptions(params, matches)
+	if err != nil {
+		return err
+	}
+	in := pipeline.NewInput("systemd-journal", t.Set)
+	return t.feed(ctx, in, &sources.JournalLog{Input: in, Options: o}, t.linewise(each))
+}
+
+// journalOptions reads the parameters of the backend systemd.
+func journalOptions(params []config.Param, matches [][]string) (o sources.JournalOptions, err error) {
+	o.Matches = matches
+	for _, p := range params {
+		switch v := p.Value.Text; strings.ToLower(p.Name) {
+		case "journalpath":
+			o.Path = v
+		case "journalfiles":
+			o.Files = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' })
+		case "journalflags":
+			if o.Flags, err = strconv.Atoi(v); err != nil {
+				return o, fmt.Errorf("journalflags = %q: expected a number, see sd_journal_open(3)", v)
+			}
+		case "namespace":
+			o.Namespace = v
+		case "rotated":
+		default:
+			return o, fmt.Errorf("parameter %q of systemd is not known: expected journalpath, journalfiles, journalflags, namespace or rotated", p.Name)
+		}
+	}
+	return o, nil
+}
+
+// linewise matches a batch line by line.
+func (t *Trial) linewise(each func(found []pipeline.Failure)) func(*pipeline.Batch) {
 	var found []pipeline.Failure
 	one := &pipeline.Batch{Lines: 1}
-	return t.batches(ctx, pipeline.NewInput(name, t.Set), log, func(b *pipeline.Batch) {
-		no := b.First
+	return func(b *pipeline.Batch) {
+		n := 0
 		for line := range bytes.Lines(b.Data) {
-			one.First, one.Data, one.Stamps = no, line, one.Stamps[:0]
-			no++
+			one.First, one.Data, one.Stamps = b.First+int64(n), line, one.Stamps[:0]
+			if n < len(b.Stamps) {
+				one.Stamps = append(one.Stamps, b.Stamps[n])
+			}
+			n++
 			if text := bytes.TrimRight(line, "\r\n"); len(text) == 0 || text[0] == '#' {
 				continue
-			}
-			if stamp != 0 {
-				one.Stamps = append(one.Stamps, stamp)
 			}
 			found = t.Set.Match(found[:0], one)
 			each(found)
 		}
-	})
+	}
 }
 
 // DatePatternName returns the name by which fail2ban shows a datepattern, or

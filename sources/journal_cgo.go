@@ -1,0 +1,158 @@
+//go:build cgo
+
+package sources
+
+// #cgo LDFLAGS: -ldl
+// #include <stdlib.h>
+// #include "journal_cgo.h"
+import "C"
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io/fs"
+	"syscall"
+	"unsafe"
+)
+
+// JournalBackend says how this program reads the journal: "libsystemd" or
+// "journalctl". That libsystemd is there is only known when it is loaded.
+func JournalBackend() string { return "libsystemd" }
+
+// packSize is the memory that f2b_next packs entries into. Laid out, with every
+// byte of them escaped, they fit a batch.
+const packSize = 128 << 10
+
+// libsystemd is an open journal.
+//
+// go-systemd's sdjournal was measured and left: it can open neither a namespace
+// nor with flags (so it cannot leave out users' journals, in which anybody may
+// call himself sshd), it allocates several times for each field it reads, and it
+// panics on a field without '='. What is below it is this.
+type libsystemd struct {
+	j           *C.f2b_journal
+	buf         *C.uchar
+	messageOnly C.int
+}
+
+var _ journalHandle = (*libsystemd)(nil)
+
+// openJournal opens the journal that the options name and adds their matches.
+func openJournal(o JournalOptions) (journalHandle, error) {
+	var path, space *C.char
+	var files **C.char
+	if len(o.Files) > 0 {
+		names := globAll(o.Files)
+		if len(names) == 0 {
+			return nil, fmt.Errorf("open journal files %q: %w", o.Files, fs.ErrNotExist)
+		}
+		list := (*[1 << 20]*C.char)(C.calloc(C.size_t(len(names)+1), C.size_t(unsafe.Sizeof(path))))
+		defer C.free(unsafe.Pointer(list))
+		for i, name := range names {
+			list[i] = C.CString(name)
+			defer C.free(unsafe.Pointer(list[i]))
+		}
+		files = &list[0]
+	}
+	if o.Path != "" {
+		path = C.CString(o.Path)
+		defer C.free(unsafe.Pointer(path))
+	}
+	if o.Namespace != "" {
+		space = C.CString(o.Namespace)
+		defer C.free(unsafe.Pointer(space))
+	}
+	l := &libsystemd{}
+	if r := C.f2b_open(&l.j, files, path, space, C.int(o.Flags)); r < 0 {
+		if r == -C.int(syscall.ENOSYS) {
+			return nil, errNoLibsystemd
+		}
+		return nil, fmt.Errorf("open journal: %w", syscall.Errno(-r))
+	}
+	if o.MessageOnly {
+		l.messageOnly = 1
+	}
+	l.buf = (*C.uchar)(C.malloc(packSize))
+	if err := l.addMatches(o.Matches); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *libsystemd) addMatches(alternatives [][]string) error {
+	for i, all := range alternatives {
+		if i > 0 {
+			if r := C.f2b_or(l.j); r < 0 {
+				return fmt.Errorf("add journal match: %w", syscall.Errno(-r))
+			}
+		}
+		for _, match := range all {
+			text := C.CString(match)
+			r := C.f2b_match(l.j, unsafe.Pointer(text), C.size_t(len(match)))
+			C.free(unsafe.Pointer(text))
+			if r < 0 {
+				return fmt.Errorf("add journal match %q: %w", match, syscall.Errno(-r))
+			}
+		}
+	}
+	return nil
+}
+
+func (l *libsystemd) next(n int, entry func(*journalEntry)) (int, error) {
+	got := int(C.f2b_next(l.j, l.buf, packSize, C.int(n), l.messageOnly))
+	if got < 0 {
+		return 0, fmt.Errorf("next entry: %w", syscall.Errno(-got))
+	}
+	packed := unsafe.Slice((*byte)(unsafe.Pointer(l.buf)), packSize)
+	var e journalEntry
+	for range got {
+		e.realtime = binary.NativeEndian.Uint64(packed)
+		e.monotonic = binary.NativeEndian.Uint64(packed[8:])
+		packed = packed[16:]
+		for i := range e.fields {
+			size := binary.NativeEndian.Uint32(packed)
+			e.fields[i] = packed[4 : 4+size]
+			packed = packed[4+size:]
+		}
+		entry(&e)
+	}
+	return got, nil
+}
+
+func (l *libsystemd) cursor() (string, error) {
+	var text *C.char
+	if r := C.f2b_cursor(l.j, &text); r < 0 {
+		return "", fmt.Errorf("get cursor: %w", syscall.Errno(-r))
+	}
+	defer C.free(unsafe.Pointer(text))
+	return C.GoString(text), nil
+}
+
+func (l *libsystemd) seekCursor(cursor string) error {
+	text := C.CString(cursor)
+	defer C.free(unsafe.Pointer(text))
+	if r := C.f2b_seek_cursor(l.j, text); r < 0 {
+		return fmt.Errorf("seek cursor: %w", syscall.Errno(-r))
+	}
+	return nil
+}
+
+func (l *libsystemd) seekRealtime(usec uint64) error {
+	if r := C.f2b_seek_realtime(l.j, C.uint64_t(usec)); r < 0 {
+		return syscall.Errno(-r)
+	}
+	return nil
+}
+
+func (l *libsystemd) process() error {
+	if r := C.f2b_process(l.j); r < 0 {
+		return fmt.Errorf("process journal: %w", syscall.Errno(-r))
+	}
+	return nil
+}
+
+func (l *libsystemd) close() {
+	C.f2b_close(l.j)
+	C.free(unsafe.Pointer(l.buf))
+}
