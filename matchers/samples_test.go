@@ -79,7 +79,7 @@ func loadSampleFilter(t *testing.T, dir, name string, opts map[string]string, al
 		t.Fatalf("%s: %v", spec, err)
 	}
 	set, err := matchers.NewSet(matchers.Options{
-		Now: func() int64 { return samplesNow }, Clock: matchers.Undated, All: all, Fields: true, RawHost: true, Location: berlin(t),
+		Now: func() int64 { return samplesNow }, Clock: matchers.Undated, All: all, Fields: true, RawHost: true, Exhaustive: true, Location: berlin(t),
 	}, []matchers.JailFilter{{Jail: pipeline.NewJail("jail", pipeline.Policy{}), Filter: filter, Dates: texts(f.Datepattern)}}, nil)
 	if err != nil {
 		t.Fatalf("%s: %v", spec, err)
