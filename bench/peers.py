@@ -145,11 +145,11 @@ def main():
             walls["f"].append(timed(ours, log)[1])
             walls["r"].append(timed(rg, log)[1])
         part = [line.rstrip("\n") for _, line in zip(range(a.fail2ban_lines), open(log, errors="replace"))]
-        start = time.process_time()
+        start = time.monotonic()
         for line in part:
             for flt in filters:
                 flt.processLine(line)
-        peer = (time.process_time() - start) / len(part) * 1e9
+        peer = (time.monotonic() - start) / len(part) * 1e9
         f, r = statistics.median(walls["f"]) / n * 1e9, statistics.median(walls["r"]) / n * 1e9
         print("| %s | %.0f | %.0f | %.0f | %.2f | %.0f |" % (kind, f, r, peer, r / f, peer / f), flush=True)
         print(json.dumps({"log": kind, "f2bpipe": walls["f"], "rg": walls["r"]}), file=sys.stderr)
