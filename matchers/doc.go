@@ -11,6 +11,10 @@
 // (<F-MLFID>) and names who failed.
 //
 // Differences from fail2ban, on purpose:
+//   - lines that no rule can match are not looked at, so that the order in which
+//     date templates are tried learns from the others alone: a log that mixes
+//     forms which two templates read differently may be read differently
+//     (Options.Exhaustive, which trying a filter uses, learns from all);
 //   - times keep their fraction of a second where the log has one;
 //   - a jail has up to 65,536 open sessions (32 MiB), not 100;
 //   - a search with a backreference ends after a fixed number of steps, counted
