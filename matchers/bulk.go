@@ -86,6 +86,7 @@ func (s *Set) scout(worker int) *Set {
 	defer s.bulk.mu.Unlock()
 	for len(s.bulk.scouts) <= worker {
 		scout := &Set{opts: s.opts, prefilter: prefilter{rules: s.prefilter.rules}}
+		scout.w.gaveUp = s.w.gaveUp
 		for _, v := range s.views {
 			scout.views = append(scout.views, &view{detector: v.detector, decoder: v.decoder, scouting: true})
 		}

@@ -1,6 +1,8 @@
 package matchers
 
 import (
+	"log/slog"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -16,6 +18,29 @@ type worker struct {
 	values  [][]byte // fields of the match: slices of the buffers that were searched
 	joined  []byte   // values made of several groups; reset by the line
 	trace   *Trace   // nil: nobody watches
+	gaveUp  *gaveUp  // nil: nobody is told
+}
+
+// gaveUp tells, once for each regular expression of a set, that a search was
+// given up as too complex: what the line held is not known.
+type gaveUp struct {
+	log  *slog.Logger
+	mu   sync.Mutex
+	told map[*regex.Regexp]bool
+}
+
+func (g *gaveUp) tell(re *regex.Regexp, buf []byte) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.told[re] {
+		return
+	}
+	g.told[re] = true
+	g.log.Warn("a search was given up as too complex and counts as no match; further ones are only counted",
+		"regex", re.String(), "bytes", len(buf), "line", string(buf[:min(len(buf), 200)]))
 }
 
 // fields returns a cleared slice of n values in s's memory.
@@ -34,6 +59,9 @@ func (w *worker) search(re *regex.Regexp, buf []byte) (caps []int32, ok bool) {
 		return w.trace.search(w, re, buf)
 	}
 	caps, result := re.Search(&w.machine, buf, 0)
+	if result == regex.TooComplex {
+		w.gaveUp.tell(re, buf)
+	}
 	return caps, result == regex.Match
 }
 

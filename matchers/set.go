@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/f2bpipe/f2bpipe/matchers/regex"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
@@ -114,6 +115,9 @@ type jailState struct {
 // that prev holds keep their state: sessions, counters, line buffers.
 func NewSet(opts Options, jails []JailFilter, prev *Set) (*Set, error) {
 	s := &Set{opts: opts, now: opts.Now()}
+	if opts.Log != nil {
+		s.w.gaveUp = &gaveUp{log: opts.Log, told: map[*regex.Regexp]bool{}}
+	}
 	byKey := map[string]*view{}
 	for _, j := range jails {
 		key := fmt.Sprintf("%q %q %q", j.Dates, j.TimeZone, strings.ToLower(j.Encoding))

@@ -117,6 +117,9 @@ func (t *Trace) search(w *worker, re *regex.Regexp, buf []byte) ([]int32, bool) 
 	timing.Took += time.Since(start)
 	timing.Tries++
 	timing.Last = result == regex.Match
+	if result == regex.TooComplex {
+		w.gaveUp.tell(re, buf)
+	}
 	if !timing.Last {
 		return caps, false
 	}
