@@ -202,6 +202,11 @@ func (s *Service) Run(ctx context.Context) (err error) {
 func (s *Service) announce(j *jail) {
 	s.log.Info("jail runs", "jail", j.config.Name, "maxretry", j.config.MaxRetry, "findtime", j.config.FindTime, "bantime", j.config.BanTime,
 		"filter", filterFile(j.config))
+	found := slices.ContainsFunc(j.config.LogPaths, func(p config.LogPath) bool { return len(p.Expand()) > 0 })
+	if checkedJournal(j.config, found) != nil {
+		s.log.Warn("the journal is not read by this version: the jail sees what a log file of its logpath holds; pipe the journal in with f2bpipe pipe",
+			"jail", j.config.Name)
+	}
 	for _, o := range j.other {
 		s.log.Warn("action is not carried out", "jail", j.config.Name, "action", o.action, "reason", o.reason)
 	}
