@@ -264,8 +264,11 @@ func TestOracle(t *testing.T) {
 	lines := append(sampleLines(t), realLines(t)...)
 	rng := rand.New(rand.NewPCG(1, 2))
 	every := 40
-	if os.Getenv("F2BPIPE_SOAK") == "1" {
+	switch {
+	case os.Getenv("F2BPIPE_SOAK") == "1":
 		every = 1
+	case testing.Short():
+		every = 400
 	}
 	filters, err := filepath.Glob(filepath.Join(dir, "filter.d", "*.conf"))
 	if err != nil {

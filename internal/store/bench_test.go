@@ -62,6 +62,9 @@ func BenchmarkCounts(b *testing.B) {
 // A store with 100,000 bans is open and read within half a second: the start's
 // share. What counts is the processor's time, so that a busy machine passes too.
 func TestLoadTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector, and runs in the full suite")
+	}
 	const n = 100_000
 	path, best := filled(t, t.TempDir(), n), time.Hour
 	for range 3 {

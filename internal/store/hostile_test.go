@@ -89,6 +89,9 @@ func TestDamagedFiles(t *testing.T) {
 
 // Random bytes anywhere: nothing may panic, and the store works afterwards.
 func TestRandomDamage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector, and runs in the full suite")
+	}
 	ctx, n := context.Background(), 300
 	sound, err := os.ReadFile(filled(t, t.TempDir(), n))
 	must(t, err)
@@ -197,6 +200,9 @@ func TestForeignSchema(t *testing.T) {
 }
 
 func TestHostileRows(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector, and runs in the full suite")
+	}
 	ctx, jails := context.Background(), testJails{}
 	path := filled(t, t.TempDir(), 1)
 	runSQL(t, path, `PRAGMA foreign_keys = OFF;
