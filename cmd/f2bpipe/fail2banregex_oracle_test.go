@@ -217,7 +217,7 @@ func TestFail2banRegexOracle(t *testing.T) {
 	compared, found := 0, 0
 	for n, file := range filters {
 		name := strings.TrimSuffix(filepath.Base(file), ".conf")
-		if strings.HasSuffix(name, "common") || skippedFilters[name] != "" {
+		if strings.HasSuffix(name, "common") || skippedFilters[name] != "" || testing.Short() && n%5 != 0 {
 			continue
 		}
 		log := sampleLog(t, name, otherLines)
