@@ -25,7 +25,7 @@ const packSize = 128 << 10
 
 // libsystemd is an open journal.
 //
-// go-systemd's sdjournal was measured and left: it can open neither a namespace
+// go-systemd's sdjournal was left, by reading it and not by a benchmark: it can open neither a namespace
 // nor with flags (so it cannot leave out users' journals, in which anybody may
 // call himself sshd), it allocates several times for each field it reads, and it
 // panics on a field without '='. What is below it is this.

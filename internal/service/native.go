@@ -5,12 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"slices"
 	"time"
 
-	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/internal/control"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
@@ -251,25 +247,6 @@ func (v verbs) ban(ctx context.Context, a BanArgs) (*Done, error) {
 	return &done, err
 }
 
-// guard leaves out what covers an address of this host: to ban oneself is
-// mostly a slip.
-func guard(texts []string) (rest []string, refused []Refusal) {
-	own, _ := net.InterfaceAddrs() // without them nothing is guarded
-	for _, text := range texts {
-		id, err := parseTarget(text)
-		p, _ := id.Prefix()
-		if err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
-			host, err := netip.ParsePrefix(a.String())
-			return err == nil && p.Contains(host.Addr().Unmap())
-		}) {
-			refused = append(refused, Refusal{text, "covers an address of this host; --force bans it all the same"})
-			continue
-		}
-		rest = append(rest, text)
-	}
-	return rest, refused
-}
-
 // banIDs bans addresses and networks and returns when the kernel has them. An
 // ID that is refused, or not enforced, does not keep the others from it.
 func (v verbs) banIDs(ctx context.Context, j *jail, texts []string, banTime *time.Duration) (Done, error) {
@@ -401,12 +378,3 @@ func (v verbs) banned() []BanInfo {
 
 // epoch is nanoseconds as epoch seconds, to the microsecond.
 func epoch(nanos int64) float64 { return float64(nanos/1000) / 1e6 }
-
-// SameID says whether two texts name the same address, network or ID.
-func SameID(a, b string) bool { return pipeline.ParseID(a) == pipeline.ParseID(b) }
-
-// Seconds reads a length of time as jail.conf has it; negative is permanent.
-func Seconds(text string) (float64, error) {
-	d, err := config.ParseDuration(text)
-	return d.Seconds(), err
-}

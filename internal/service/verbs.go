@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/control"
@@ -245,20 +244,4 @@ func (v verbs) Configure(context.Context, *control.Stream) error { return contro
 // Reload implements control.Streams.
 func (v verbs) Reload(context.Context, control.ReloadOptions, *control.Stream) error {
 	return control.ErrNotOffered
-}
-
-// parseTarget reads what a person wants banned: an address or a network. What
-// is neither is refused: nothing could drop it.
-func parseTarget(text string) (pipeline.ID, error) {
-	id := pipeline.ParseID(text)
-	p, ok := id.Prefix()
-	switch {
-	case !ok:
-		return id, errors.New("no address or network")
-	case p.Bits() == 0:
-		return id, errors.New("this is everybody")
-	case p.Addr().IsUnspecified() || p.Addr().IsMulticast() || p.Addr() == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return id, errors.New("no address that a packet comes from")
-	}
-	return id, nil
 }
