@@ -74,6 +74,13 @@ func TestEval(t *testing.T) {
 	f("10**20", "100000000000000000000")
 	f("10**20 / 3", "3.333333333333333e+19")
 	f("2**60 < 2.0**60 + 1", "False")
+	f("0.0 ** 0", "1.0")
+	f("0.0 ** .5", "0.0")
+	f("1e400 ** 0", "1.0")
+	f("1e400 ** -1", "0.0")
+	f("1e400 ** .5", "inf")
+	f("(1e400 - 1e400) ** 0", "1.0")
+	f("5e-324 ** .5", "2.2227587494850775e-162")
 }
 
 func TestErrors(t *testing.T) {
@@ -261,7 +268,7 @@ for line in sys.stdin:
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"ban.Time * (1<<(ban.Count if ban.Count<20 else 20)) * banFactor", "9**9**9", "0x", "1e", "1.e5", "((((", "not not 1", "a.b(", "1<2<3"} {
+	for _, s := range []string{"ban.Time * (1<<(ban.Count if ban.Count<20 else 20)) * banFactor", "9**9**9", "0x", "1e", "1.e5", "((((", "not not 1", "a.b(", "1<2<3", "0.**0", "1e400**0", "5e-324**.5"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -77,7 +77,10 @@ func bigLog(x float64) *big.Float {
 // pow returns a to the power of b, rounded to the nearest float.
 func pow(a, b float64) float64 {
 	rough := math.Pow(a, b)
-	if rough == 0 || math.IsInf(rough, 0) || math.IsNaN(rough) || a == 1 || a == -1 || math.IsInf(b, 0) {
+	switch {
+	case b == 0, a == 0, math.IsInf(a, 0), math.IsInf(b, 0), math.IsNaN(a), a == 1, a == -1:
+		return rough // exact; log has no value there, or none that is of use
+	case rough == 0, math.IsInf(rough, 0), math.IsNaN(rough):
 		return rough
 	}
 	exponent := newFloat(0).Mul(newFloat(b), bigLog(math.Abs(a)))
