@@ -62,9 +62,11 @@ func log(x float64) float64 {
 }
 
 // bigLog improves Go's logarithm, which is right to some 50 bits, twice by
-// Halley's rule, which triples them: y + 2·(x−e^y)/(x+e^y).
+// Halley's rule, which triples them: y + 2·(x−e^y)/(x+e^y). Go's is given the
+// mantissa alone: on amd64 it is wrong below the normal numbers.
 func bigLog(x float64) *big.Float {
-	y := newFloat(math.Log(x))
+	mantissa, exponent := math.Frexp(x)
+	y := newFloat(math.Log(mantissa) + float64(exponent)*math.Ln2)
 	for range 2 {
 		e := bigExp(y)
 		step := newFloat(0).Sub(newFloat(x), e)
