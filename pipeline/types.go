@@ -18,6 +18,10 @@ type Policy struct {
 	FindTime time.Duration // the window in which they count
 	BanTime  time.Duration // negative: permanent
 	Exact    bool          // counter = exact; else fail2ban's estimate
+
+	// MaxMatches is the number of lines of an ID that are kept for the Ticket of
+	// its ban; 0: none.
+	MaxMatches int
 }
 
 // Until returns the end of a ban that begins at atNanos, or Permanent.
@@ -141,6 +145,16 @@ type Ban struct {
 	UntilNanos int64 // Permanent: does not end
 	Failures   int   // what the window had counted; 0 for a command
 	Restored   bool  // from the store, not new
+
+	Ticket *Ticket // what else is known of it; nil for a command
+}
+
+// Ticket is what led to a ban, for those who tell others of it: actions, the
+// store. It is never changed once it is made.
+type Ticket struct {
+	Matches []string          // the last Policy.MaxMatches lines, the newest last
+	Fields  map[string]string // what a failregex captured, merged over the failures: a later one's value holds
+	Count   int               // which ban of this ID it is, from 1 (bantime.increment)
 }
 
 // Verb is what an Order asks a sink to do.

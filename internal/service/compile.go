@@ -33,7 +33,7 @@ type omitted struct{ action, reason string }
 func policyOf(c *config.Jail) pipeline.Policy {
 	return pipeline.Policy{
 		MaxRetry: c.MaxRetry, FindTime: c.FindTime, BanTime: c.BanTime,
-		Exact: c.Counter == config.CounterExact,
+		Exact: c.Counter == config.CounterExact, MaxMatches: c.MaxMatches,
 	}
 }
 

@@ -145,11 +145,13 @@ func (s *Service) open(observer pipeline.Observer) error {
 	}
 	s.gate = &gate{sink: sink}
 	s.flusher = pipeline.NewFlusher(s.gate, cfg)
-	s.ledger = pipeline.NewLedger(pipeline.LedgerConfig{
-		Route: func(*pipeline.Jail) []*pipeline.Flusher { return []*pipeline.Flusher{s.flusher} }, Observer: observer,
-	})
+	s.ledger = pipeline.NewLedger(pipeline.LedgerConfig{Route: s.route, Observer: observer})
 	return nil
 }
+
+// route returns where a jail's orders go. It is called with the ledger locked,
+// and neither blocks nor calls it.
+func (s *Service) route(*pipeline.Jail) []*pipeline.Flusher { return []*pipeline.Flusher{s.flusher} }
 
 // Run bans until ctx is done or a command stops it. What it has put into the
 // kernel it takes away when it returns.
