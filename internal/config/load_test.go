@@ -278,14 +278,6 @@ func TestMainOptions(t *testing.T) {
 		"['set', 'dbmaxmatches', 3]", "['set', 'dbpurgeage', '2d']"})
 }
 
-func TestDir(t *testing.T) {
-	ours := tree(t, "fail2ban.local", "")
-	expect(t, "without a jail", Dir(ours, "/etc/fail2ban"), "/etc/fail2ban")
-	writeFile(t, filepath.Join(ours, "jail.local"), "")
-	expect(t, "with one", Dir(ours, "/etc/fail2ban"), ours)
-	expect(t, "absent", Dir("/nonexistent", "/etc/fail2ban"), "/etc/fail2ban")
-}
-
 func TestLoadFilter(t *testing.T) {
 	o := stock()
 	o.Dir = tree(t, "filter.d/app.local", "[Definition]\nmaxlines = 2\n", "own.conf", "[INCLUDES]\nbefore = more.conf\n[Definition]\nfailregex = %(word)s\n", "more.conf", "[DEFAULT]\nword = ^x <HOST>\n")

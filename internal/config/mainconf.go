@@ -1,7 +1,6 @@
 package config
 
 import (
-	"os"
 	"strings"
 	"time"
 )
@@ -164,16 +163,4 @@ func (m *Main) commands() []Command {
 		out = append(out, Command{"set", "dbmaxmatches", int64(m.DBMaxMatches)})
 	}
 	return append(out, Command{"set", "dbpurgeage", m.purgeAge.Text})
-}
-
-// Dir returns the configuration directory that is used where none is named:
-// ours if it holds a jail.* file, else fail2ban's.
-func Dir(ours, fail2bans string) string {
-	entries, _ := os.ReadDir(ours) // absent: fail2ban's
-	for _, e := range entries {
-		if name := e.Name(); name == "jail.conf" || name == "jail.local" || name == "jail.d" {
-			return ours
-		}
-	}
-	return fail2bans
 }

@@ -39,7 +39,7 @@ func blindAlarm(c *config.Jail) (time.Duration, error) {
 		err = fmt.Errorf("%s is negative", v.Text)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%s: jail %s: blindalarm: %w (expected a time such as 1d; 0 is off)", v.Place(), c.Name, err)
+		return 0, wrongOption(c, "blindalarm", v, fmt.Errorf("%w (expected a time such as 1d; 0 is off)", err))
 	}
 	return d, nil
 }

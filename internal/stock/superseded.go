@@ -11,7 +11,8 @@ var superseded = map[string][]string{
 	// None of these knows Dovecot 2.4, which writes "Login aborted: …" and
 	// auth(USER,ADDRESS,sasl:…).
 	"filter.d/dovecot.conf": {
-		"3f8e1df8bd41e7acbc34bab411edbc4825c84d0bea38bfd51b2d74108e330a62", // 1.0.2
+		"9dfd00717444cb17ea3281a518634ad1d485cdded1124251069ea35f4ba2142b", // 0.11.2
+		"3f8e1df8bd41e7acbc34bab411edbc4825c84d0bea38bfd51b2d74108e330a62", // 1.0.2, 1.1.0
 	},
 }
 
