@@ -13,9 +13,13 @@ const notAnchored = "not anchored: who can write into the line (a user name) can
 func (r *jailReader) warnMatching() {
 	j := r.jail
 	for _, v := range j.Failregex {
-		if !anchored(v.Text) {
+		if !r.warnVariant("failregex", v) && !anchored(v.Text) {
 			r.wrongValue(Warning, v, "failregex", notAnchored)
 		}
+	}
+	r.warnVariant("prefregex", j.Prefregex)
+	for _, v := range j.Ignoreregex {
+		r.warnVariant("ignoreregex", v)
 	}
 	if len(r.problems.Jail(r.name).Errors()) > 0 {
 		return // what is missing may be missing because of them
@@ -39,6 +43,35 @@ func (r *jailReader) warnMatching() {
 			r.wrongValue(Warning, item.Value, "ignoreip", reason(err)+" (the file is looked for again while the jail runs)")
 		}
 	}
+}
+
+// variant is a tag that a parameter completes, as <mode> does in <mdre-<mode>>.
+var variant = regexp.MustCompile(`<(\w[\w\-]*-)(\w+)>`)
+
+// warnVariant warns of a tag that is left because the filter has no such
+// variant (mode = agressive), and says whether there is one. Like fail2ban we
+// take it as text.
+func (r *jailReader) warnVariant(option string, v Value) bool {
+	if r.jail.Filter == nil {
+		return false
+	}
+	for _, m := range variant.FindAllStringSubmatch(v.Text, -1) {
+		var known []string
+		for name := range r.jail.Filter.Options {
+			if rest, ok := strings.CutPrefix(name, m[1]); ok {
+				known = append(known, rest)
+			}
+		}
+		if len(known) == 0 {
+			continue
+		}
+		slices.Sort(known)
+		r.report(Problem{Severity: Warning, File: v.File, Line: v.Line, Jail: r.name, Option: option, Text: v.Text,
+			Message: m[0] + " has no value, so that the tag itself is searched for: the filter knows " + strings.Join(known, ", ") + ", not " + m[2],
+			Hint:    didYouMean(m[2], known)})
+		return true
+	}
+	return false
 }
 
 // readsJournal says whether the jail's lines come from the journal: it asks for
