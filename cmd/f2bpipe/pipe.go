@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -23,7 +25,7 @@ import (
 
 type pipeCmd struct {
 	configFlag
-	Name     string   `arg:"" name:"filter-or-jail" help:"Jail, or filter with parameters (sshd[mode=aggressive])."`
+	Name     string   `arg:"" optional:"" name:"filter-or-jail" help:"Jail, or filter with parameters (sshd[mode=aggressive]); with --filter it may be left out."`
 	Files    []string `arg:"" optional:"" name:"file" help:"Logs to read one after the other (default: stdin)."`
 	Filter   []string `help:"One more filter or jail; repeatable." placeholder:"F" sep:"none"`
 	MaxRetry int      `name:"maxretry" help:"Failures that ban (default: the jail's)." placeholder:"N"`
@@ -38,8 +40,35 @@ type pipeCmd struct {
 	Now      nowFlag  `help:"Set the clock: epoch seconds or RFC 3339." placeholder:"TIME"`
 }
 
+// inputs returns what to match by and the logs to read. With --filter the first
+// argument may be a log already.
+func (c *pipeCmd) inputs() (names, files []string, err error) {
+	switch {
+	case c.Name == "" && len(c.Filter) == 0:
+		return nil, nil, usageError{errors.New("expected <filter-or-jail>, or --filter")}
+	case c.Name == "":
+		return c.Filter, nil, nil
+	case len(c.Filter) > 0 && isLog(c.Name):
+		return c.Filter, append([]string{c.Name}, c.Files...), nil
+	}
+	return append([]string{c.Name}, c.Filter...), c.Files, nil
+}
+
+// isLog says whether a path is that of a log, and not of a filter file.
+func isLog(path string) bool {
+	if ext := filepath.Ext(path); ext == ".conf" || ext == ".local" {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
+}
+
 // Run reads to the end.
 func (c *pipeCmd) Run(ctx context.Context, s *streams) error {
+	names, files, err := c.inputs()
+	if err != nil {
+		return err
+	}
 	out := &lockedWriter{w: s.buffered}
 	report := newReport(out, c)
 	p := service.Pipe{
@@ -47,7 +76,7 @@ func (c *pipeCmd) Run(ctx context.Context, s *streams) error {
 			Options: c.options(), Socket: c.Socket, Version: version,
 			Log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		},
-		Names: append([]string{c.Name}, c.Filter...), Overrides: c.overrides(), Files: c.Files, In: s.in, Now: c.Now.Time, Workers: runtime.GOMAXPROCS(0),
+		Names: names, Overrides: c.overrides(), Files: files, In: s.in, Now: c.Now.Time, Workers: runtime.GOMAXPROCS(0),
 		Watch: report, Observer: report,
 	}
 	if c.DryRun {
