@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/f2bpipe/f2bpipe/internal/control"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
@@ -21,76 +20,6 @@ const (
 	VerbReload = "reload" // ReloadArgs -> Reloaded
 	VerbDecide = "decide" // []Decision -> Done: what a pipe has decided
 )
-
-// StatusArgs ask for one jail, or for all where Jail is empty.
-type StatusArgs struct {
-	Jail string `json:"jail,omitempty"`
-}
-
-// Status is the state of the service. Keys are only ever added.
-type Status struct {
-	Version  string         `json:"version"`
-	Enforced bool           `json:"enforced"`
-	Reason   string         `json:"reason"` // why bans are not enforced
-	Jails    []JailStatus   `json:"jails"`
-	Sources  []SourceStatus `json:"sources"`
-	Counter  CounterStatus  `json:"counter"`
-	Config   ConfigStatus   `json:"config"`
-}
-
-// ConfigStatus is what the service was configured by, when it was read.
-type ConfigStatus struct {
-	Dir   string    `json:"dir"`
-	Other *OtherDir `json:"other"` // null: no other directory holds jails
-}
-
-// JailStatus is the state of a jail.
-type JailStatus struct {
-	Name   string `json:"name"`
-	Filter string `json:"filter"` // the file that was taken, empty where the jail has none; "stock:…" is built in
-	Failed struct {
-		Current int `json:"current"`
-		Total   int `json:"total"`
-	} `json:"failed"`
-	Banned struct {
-		Current int      `json:"current"`
-		Total   int      `json:"total"`
-		List    []string `json:"list"`
-	} `json:"banned"`
-	Enforced int      `json:"enforced"` // of the current bans
-	Leaks    int      `json:"leaks"`    // bans decided for somebody banned already
-	Files    []string `json:"files"`
-	Lines    struct {
-		Matched int64 `json:"matched"`
-		Ignored int64 `json:"ignored"`
-		TooOld  int64 `json:"too_old"`
-		NoDate  int64 `json:"no_date"`
-		NoID    int64 `json:"no_id"`
-	} `json:"lines"`
-	TooComplex int64       `json:"too_complex"` // searches that were given up
-	Profile    JailProfile `json:"profile"`
-	Blind      string      `json:"blind"` // why the filter seems not to fit the log; empty: it seems to
-}
-
-// SourceStatus is the state of one input.
-type SourceStatus struct {
-	Name       string  `json:"name"`
-	Lines      int64   `json:"lines"`
-	Bytes      int64   `json:"bytes"`
-	Cut        int64   `json:"cut"`
-	Invalid    int64   `json:"invalid"`
-	LagBytes   int64   `json:"lag_bytes"`
-	LagSeconds float64 `json:"lag_seconds"` // how old the last line was when it was read, where bytes lag
-}
-
-// CounterStatus is the state of the failure counter.
-type CounterStatus struct {
-	Entries  int   `json:"entries"`
-	Room     int   `json:"room"`
-	Evicted  int64 `json:"evicted"`
-	LostHits int64 `json:"lost_hits"`
-	Late     int64 `json:"late"`
-}
 
 // BanArgs are bans by command.
 type BanArgs struct {
@@ -167,62 +96,6 @@ func with[T any](args json.RawMessage, f func(T) (any, error)) (any, error) {
 		return nil, fmt.Errorf("read arguments: %w", err)
 	}
 	return f(a)
-}
-
-func (v verbs) status(a StatusArgs) (*Status, error) {
-	out := &Status{Version: v.cfg.Version, Jails: []JailStatus{}, Sources: []SourceStatus{}, Config: ConfigStatus{v.cfg.Options.Dir, v.other}}
-	out.Enforced, out.Reason = v.enforced()
-	for _, j := range v.jails() {
-		if a.Jail == "" || a.Jail == j.config.Name {
-			out.Jails = append(out.Jails, v.jailStatus(j))
-		}
-	}
-	if a.Jail != "" && len(out.Jails) == 0 {
-		return nil, control.ErrorUnknownJail(a.Jail)
-	}
-	for _, in := range v.inputList() {
-		out.Sources = append(out.Sources, SourceStatus{Name: in.Name, Lines: in.Lines.Load(), Bytes: in.Bytes.Load(), Cut: in.Cut.Load(),
-			Invalid: in.Invalid.Load(), LagBytes: in.Lag.Load(), LagSeconds: in.current().Lag(v.clock.Now(), in.Lag.Load()).Seconds()})
-	}
-	w := v.window.Stats()
-	out.Counter = CounterStatus{Entries: w.Entries, Room: w.Room, Evicted: w.Evicted, LostHits: w.LostHits, Late: w.Late}
-	return out, nil
-}
-
-// enforced says whether bans are in the kernel, and why not.
-func (s *Service) enforced() (bool, string) {
-	if s.nft == nil {
-		return false, "dry run: nothing is banned"
-	}
-	return s.nft.State()
-}
-
-func (v verbs) jailStatus(j *jail) JailStatus {
-	out := JailStatus{Name: j.config.Name, Filter: filterFile(j.config), Files: append([]string{}, v.filesOf(j)...)}
-	out.Failed.Current, out.Failed.Total = v.window.Failing(j.identity)
-	totals := v.ledger.Totals(j.identity)
-	out.Banned.Current, out.Banned.Total, out.Banned.List = totals.Current, totals.Total, []string{}
-	out.Enforced, out.Leaks = totals.Enforced, totals.Leaks
-	for _, b := range v.ledger.Banned(j.identity) {
-		out.Banned.List = append(out.Banned.List, b.ID.String())
-	}
-	for _, in := range v.inputList() {
-		if c := in.current().Counters(j.identity); c != nil {
-			out.Lines.Matched += c.Matched.Load()
-			out.Lines.Ignored += c.Ignored.Load()
-			out.Lines.TooOld += c.TooOld.Load()
-			out.Lines.NoDate += c.NoDate.Load()
-			out.Lines.NoID += c.NoID.Load()
-		}
-	}
-	out.Profile = profileOf(j, v.inputList())
-	out.Blind = v.alarm.text(j.identity)
-	if j.matcher.Filter != nil {
-		for _, re := range j.matcher.Filter.Failregex() {
-			out.TooComplex += re.TooComplexCount()
-		}
-	}
-	return out
 }
 
 func (v verbs) ban(ctx context.Context, a BanArgs) (*Done, error) {
