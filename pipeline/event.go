@@ -42,14 +42,58 @@ type Store interface {
 }
 
 // Checkpoint is what has changed since the last one, at one moment: between
-// two batches of every input.
+// two batches of every input. What it holds belongs together: positions, what
+// the lines before them have left in window and matchers, and the bans that
+// they caused.
 type Checkpoint struct {
 	Events []Event // EventBan (not restored), EventProlong, EventUnban, in order
 	Inputs []InputEnd
+	// Counts are the window's counters that have changed, those that are gone
+	// with Failures 0. With AllCounts they are all that there are.
+	Counts    []Count
+	AllCounts bool
+}
+
+// IsEmpty says whether nothing has changed.
+func (c *Checkpoint) IsEmpty() bool {
+	return len(c.Events) == 0 && len(c.Inputs) == 0 && len(c.Counts) == 0 && !c.AllCounts
 }
 
 // InputEnd is where an input goes on.
 type InputEnd struct {
 	Input *Input
 	End   Position
+	// Memory is what the matcher remembers and has changed. With AllMemory it is
+	// all that there is.
+	Memory    []Memory
+	AllMemory bool
+}
+
+// Memory is a thing that a matcher remembers of the lines before: an open
+// session, for one. Nobody but the matcher looks into it.
+type Memory struct {
+	Jail  string // whose it is
+	Key   string // which of the jail's
+	Value []byte // nil: it is forgotten
+}
+
+// Rememberer is a Matcher whose memory can be stored.
+type Rememberer interface {
+	// Memory appends what has changed since the last call; or, where all is
+	// true, all there is. It says itself that it gives all where that is less to
+	// write. No batch is matched meanwhile.
+	Memory(dst []Memory, all bool) (memory []Memory, isAll bool)
+}
+
+// History knows who was banned before, and what that means for failures and
+// bans (bantime.increment). It must not block, and not call window or ledger.
+type History interface {
+	// Weigh sets a failure's Count, before the window counts it.
+	Weigh(f *Failure)
+	// Decide sets the end of a new ban that is to last as long as the jail's
+	// policy says, and its Ticket's Count. It is called with the ledger locked,
+	// for each new ban that is not restored, once.
+	Decide(b *Ban)
+	// Forget is told that a command has ended a ban: it counts no longer.
+	Forget(j *Jail, id ID)
 }

@@ -61,7 +61,7 @@ func (p *Pipeline) unignored(all []Failure) []Failure {
 // add counts a failure and says whether it caused a ban that the ledger is to
 // have now. A ban that waits is entered when its answer has come.
 func (p *Pipeline) add(f *Failure) (Ban, bool) {
-	b, ok := p.cfg.Window.Add(f)
+	b, ok := p.count(f)
 	if !ok || p.cfg.Ignore == nil {
 		return b, ok
 	}
@@ -76,10 +76,18 @@ func (p *Pipeline) add(f *Failure) (Ban, bool) {
 	return b, judgment == JudgeBan
 }
 
+// count counts a failure for as much as its ID's history makes of it.
+func (p *Pipeline) count(f *Failure) (Ban, bool) {
+	if p.cfg.History != nil {
+		p.cfg.History.Weigh(f)
+	}
+	return p.cfg.Window.Add(f)
+}
+
 // addByLog is add where the log is the clock: it waits for the answer, since
 // what the ban does depends on the lines that follow.
 func (p *Pipeline) addByLog(f *Failure) (Ban, bool) {
-	b, ok := p.cfg.Window.Add(f)
+	b, ok := p.count(f)
 	if !ok || p.cfg.Ignore == nil {
 		return b, ok
 	}

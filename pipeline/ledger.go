@@ -17,6 +17,7 @@ type LedgerConfig struct {
 	// locked: it must not block and not call the ledger. Nil: nothing is carried out.
 	Route    func(*Jail) []*Flusher
 	Observer Observer // nil: nobody is told
+	History  History  // nil: nobody was banned before
 	MaxBans  int      // 0: DefaultMaxBans
 	Keep     bool     // keep events for the checkpoints of a Store
 }
@@ -179,6 +180,9 @@ func (l *Ledger) take(b Ban, nowNanos int64, leaky bool, w *wait) bool {
 		w.finish(b.ID, ErrFull)
 		return false
 	}
+	if l.cfg.History != nil && !b.Restored {
+		l.cfg.History.Decide(&b)
+	}
 	h := &held{ban: b, decided: b, index: -1}
 	l.bans[k] = h
 	l.ends.set(h)
@@ -211,6 +215,9 @@ func (l *Ledger) Expire(nowNanos int64) int {
 // free ends a ban.
 func (l *Ledger) free(k banKey, h *held, nowNanos int64, expired bool, w *wait) {
 	l.remove(k, h, w)
+	if l.cfg.History != nil && !expired {
+		l.cfg.History.Forget(k.jail, k.id)
+	}
 	l.tell(Event{Kind: EventUnban, Ban: h.ban, AtNanos: nowNanos, Expired: expired})
 }
 

@@ -26,10 +26,11 @@ type Config struct {
 	// StopTimeout is the time that everything has to end after ctx is done; 0: 1 s.
 	StopTimeout time.Duration
 
-	Ignore Ignore  // nil: everybody counts
-	Watch  Watcher // nil: nobody
-	Store  Store   // nil: nothing is stored
-	Log    *slog.Logger
+	Ignore  Ignore  // nil: everybody counts
+	History History // nil: nobody was banned before
+	Watch   Watcher // nil: nobody
+	Store   Store   // nil: nothing is stored
+	Log     *slog.Logger
 }
 
 // Reading is a source with the name that it has in errors and logs.
@@ -91,6 +92,9 @@ func New(cfg Config) *Pipeline {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Store != nil {
+		cfg.Window.Track()
 	}
 	return &Pipeline{
 		cfg:         cfg,

@@ -188,8 +188,8 @@ func TestService(t *testing.T) {
 			t.Error(err)
 		}
 		want = []string{
-			"7.35s: 1 events, auth.log 4, refused", "8s: 1 events, auth.log 4, refused",
-			"9s: 1 events, auth.log 4", "10m7.050000001s: 1 events",
+			"7.35s: 1 events, auth.log 4, refused", "8.35s: 1 events, auth.log 4, refused",
+			"9.35s: 1 events, auth.log 4", "10m7.050000001s: 1 events",
 		}
 		if !slices.Equal(s.got, want) {
 			t.Errorf("saved %v, want %v", s.got, want)

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"maps"
 	"time"
 )
 
@@ -12,6 +11,7 @@ func (p *Pipeline) tick(ctx context.Context) {
 	if p.cfg.Clock.FromLog() {
 		return
 	}
+	wall := newWallWatch(p.cfg.Clock)
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	// Set anew at each beat, so that a wall clock that jumps is followed.
@@ -28,6 +28,9 @@ func (p *Pipeline) tick(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		if jump := wall.jumped(); jump != 0 {
+			p.follow(jump)
+		}
 		p.cfg.Ledger.Expire(p.cfg.Clock.Now())
 		end.Reset(p.untilEnd())
 	}
@@ -43,92 +46,49 @@ func (p *Pipeline) untilEnd() time.Duration {
 	return max(time.Duration(next-now+1), 0)
 }
 
-const (
-	saveBans      = 50 * time.Millisecond // from the first event to the checkpoint
-	savePositions = time.Second           // the same where only positions have moved
-	maxUnsaved    = 1 << 20               // events kept for a store that fails
-)
+// maxDrift is what the wall clock may differ from the monotonic one between two
+// looks before the remaining times in the sinks count as wrong.
+const maxDrift = 2 * time.Second
 
-// saver writes checkpoints.
-type saver struct {
-	p       *Pipeline
-	keep    Checkpoint // not yet saved
-	failing bool
+// wallWatch sees when the wall clock is set. Bans end by it; a kernel counts
+// their remaining time down by a clock that does not jump.
+type wallWatch struct {
+	clock *Clock
+	begin time.Time // only its monotonic reading counts
+	drift int64     // of the wall, nanoseconds
 }
 
-// run saves until ctx is done.
-func (s *saver) run(ctx context.Context) {
-	positions := time.NewTicker(savePositions)
-	defer positions.Stop()
-	for {
-		select {
-		case <-s.p.cfg.Ledger.changed:
-			// What follows within the pause goes along. Nobody waits for it.
-			t := time.NewTimer(saveBans)
-			select {
-			case <-t.C:
-			case <-ctx.Done():
-				t.Stop()
-				return
-			}
-		case <-positions.C:
-			select {
-			case <-s.p.moved:
-			default:
-				if !s.failing {
-					continue
-				}
-			}
-		case <-ctx.Done():
-			return
-		}
-		s.save(ctx)
-	}
+func newWallWatch(c *Clock) *wallWatch {
+	w := &wallWatch{clock: c, begin: time.Now()}
+	w.drift = w.now()
+	return w
 }
 
-// save takes a checkpoint and writes it. What cannot be written is kept and
-// goes with the next one.
-func (s *saver) save(ctx context.Context) {
-	s.take()
-	if len(s.keep.Events) == 0 && len(s.keep.Inputs) == 0 {
-		return
+func (w *wallWatch) now() int64 { return w.clock.Now() - int64(time.Since(w.begin)) }
+
+// jumped returns how far the wall clock was set since the last call, 0 where it
+// was not, or by less than maxDrift: that adds up until it is more.
+func (w *wallWatch) jumped() time.Duration {
+	jump := time.Duration(w.now() - w.drift)
+	if jump.Abs() < maxDrift {
+		return 0
 	}
-	err := s.p.cfg.Store.Save(ctx, &s.keep)
-	switch {
-	case err == nil:
-		if s.failing {
-			s.p.cfg.Log.Info("store works again")
-		}
-		s.keep, s.failing = Checkpoint{}, false
-	case !s.failing:
-		s.p.cfg.Log.Error("store does not work, bans go on", "error", err)
-		s.failing = true
-	}
-	if over := len(s.keep.Events) - maxUnsaved; over > 0 {
-		s.p.cfg.Log.Error("events lost to the store", "events", over)
-		s.keep.Events = append([]Event(nil), s.keep.Events[over:]...)
-	}
+	w.drift += int64(jump)
+	return jump
 }
 
-// take adds what has changed since the last call, while no batch is under way.
-func (s *saver) take() {
-	p := s.p
-	p.step.Lock()
-	defer p.step.Unlock()
-	s.keep.Events = p.cfg.Ledger.takeEvents(s.keep.Events)
+// follow gives the sinks the remaining times anew.
+func (p *Pipeline) follow(jump time.Duration) {
+	p.cfg.Log.Warn("wall clock was set, remaining times are set anew", "by", jump)
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.ends) == 0 {
-		return
+	flushers := make([]*Flusher, 0, len(p.started))
+	for f := range p.started {
+		flushers = append(flushers, f)
 	}
-	for _, old := range s.keep.Inputs {
-		if _, moved := p.ends[old.Input]; !moved {
-			p.ends[old.Input] = old.End
+	p.mu.Unlock()
+	for _, f := range flushers {
+		if !f.cfg.Ordered && !f.cfg.Background {
+			p.cfg.Ledger.Resend(f, VerbProlong)
 		}
 	}
-	s.keep.Inputs = s.keep.Inputs[:0]
-	for in, end := range maps.All(p.ends) {
-		s.keep.Inputs = append(s.keep.Inputs, InputEnd{in, end})
-	}
-	clear(p.ends)
 }

@@ -47,6 +47,8 @@ type Window struct {
 	}
 
 	jails sync.Map // *Jail → *tally
+	notes notes
+	dirt  dirt
 
 	entries atomic.Int64
 	evicted atomic.Int64
@@ -72,6 +74,11 @@ type shard struct {
 	set   *simplelru.LRU[entryKey, counter] // nil until the first entry
 	bar   int32                             // a newcomer must have failed more often to evict somebody
 	first firstHits
+	notes *simplelru.LRU[entryKey, *note] // nil until the first one
+
+	number   int32      // of the shard
+	dirty    []dirtyKey // that have changed since the last checkpoint
+	overflow bool       // more than that have
 }
 
 // entryKey names a jail and an ID in 24 bytes: an IPv6 address is itself, an
@@ -100,6 +107,9 @@ func NewWindow(cfg WindowConfig) *Window {
 		words:  max(1, cfg.FirstHits/n/bucketWords) * bucketWords,
 		seed:   maphash.MakeSeed(),
 		idSeed: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+	}
+	for i := range w.shards {
+		w.shards[i].number = int32(i)
 	}
 	w.beat.Store(&beat{})
 	return w
@@ -131,6 +141,9 @@ func (w *Window) Add(f *Failure) (Ban, bool) {
 	if !single && c.more == nil {
 		c.more = &more{id: f.ID}
 	}
+	if w.notes.room > 0 && p.MaxMatches > 0 && (has || !crowded || c.count > 0) {
+		w.note(s, k, f, p, c.count == 0)
+	}
 	if !c.add(p, f.AtNanos, max(f.Count, 1)) {
 		w.late.Add(1)
 	}
@@ -140,10 +153,14 @@ func (w *Window) Add(f *Failure) (Ban, bool) {
 		if has {
 			s.set.Remove(k)
 			w.count(t, -1)
+			w.mark(s, k, c.more)
 		}
-		return c.ban(f.Jail, f.ID, p), true
+		b := c.ban(f.Jail, f.ID, p)
+		b.Ticket = w.ticket(s, k)
+		return b, true
 	case has:
 		s.set.Add(k, c)
+		w.mark(s, k, c.more)
 	case crowded && !w.admits(s, c):
 		w.remember(s, h, c, p, f.AtNanos)
 	default:
@@ -209,6 +226,7 @@ func (w *Window) enter(s *shard, k entryKey, c counter, nowNanos int64) {
 		s.bar = 1
 	}
 	s.set.Add(k, c)
+	w.mark(s, k, c.more)
 	w.count(w.tally(k.jail), 1)
 }
 
@@ -271,6 +289,7 @@ func (w *Window) evict(s *shard, nowNanos int64) {
 	for i := range victims {
 		v := &victims[i]
 		s.set.Remove(v.key)
+		w.mark(s, v.key, v.more)
 		w.count(w.tally(v.key.jail), -1)
 		s.bar = max(v.count, 1) // ascending: what stays has no less than the last one
 		if v.count > 0 {

@@ -38,6 +38,8 @@ func (w *Window) sweepShard(s *shard, b *beat) (seen int) {
 			return true
 		}
 		w.count(w.tally(k.jail), -1)
+		w.mark(s, k, c.more)
+		w.dropNote(s, k)
 		return false
 	})
 	return seen
@@ -55,11 +57,13 @@ func (w *Window) Forget(j *Jail, ids ...ID) {
 	for i := range w.shards {
 		s := &w.shards[i]
 		s.mu.Lock()
-		s.each(func(k entryKey, _ counter) bool {
+		s.each(func(k entryKey, c counter) bool {
 			if k.jail != j {
 				return true
 			}
 			w.count(w.tally(j), -1)
+			w.mark(s, k, c.more)
+			w.dropNote(s, k)
 			return false
 		})
 		s.mu.Unlock()
@@ -71,10 +75,12 @@ func (w *Window) forget(j *Jail, id ID) {
 	k, s, h := w.find(j, id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, has := s.get(k); has {
+	if c, has := s.get(k); has {
 		s.set.Remove(k)
 		w.count(w.tally(j), -1)
+		w.mark(s, k, c.more)
 	}
+	w.dropNote(s, k)
 	s.first.remove(h)
 }
 
@@ -109,6 +115,9 @@ type WindowStats struct {
 	Evicted  int64 // entries that made room; the first-hit table took them
 	LostHits int64 // IDs forgotten by the first-hit table within findtime: may be undercounted
 	Late     int64 // failures too old to count (exact)
+
+	MatchBytes  int   // lines and fields that are kept for tickets
+	LostMatches int64 // lines that went for want of room
 }
 
 // Stats returns the totals.
@@ -119,6 +128,9 @@ func (w *Window) Stats() WindowStats {
 		Evicted:  w.evicted.Load(),
 		LostHits: w.lost.Load(),
 		Late:     w.late.Load(),
+
+		MatchBytes:  int(w.notes.bytes.Load()),
+		LostMatches: w.notes.dropped.Load(),
 	}
 }
 
@@ -143,10 +155,7 @@ func (w *Window) Snapshot(dst []Count) []Count {
 			if c.dropped(k.jail.Policy(), b) {
 				return true
 			}
-			n := Count{Jail: k.jail, FirstNanos: c.first, LastNanos: c.last, Failures: int(c.count)}
-			if c.more != nil {
-				n.ID, n.Times = c.more.id, slices.Clone(c.more.times)
-			}
+			n := c.export(k.jail)
 			if n.ID.IsZero() {
 				n.ID = AddrID(netip.AddrFrom16(k.addr))
 			}

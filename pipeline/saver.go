@@ -1,0 +1,121 @@
+package pipeline
+
+import (
+	"context"
+	"maps"
+	"time"
+)
+
+const (
+	saveBans      = 50 * time.Millisecond // from the first event to the checkpoint
+	savePositions = 5 * time.Second       // the same where only positions have moved
+	saveAgain     = time.Second           // the same for a store that failed
+	maxUnsaved    = 1 << 20               // events kept for a store that fails
+)
+
+// saver writes checkpoints.
+type saver struct {
+	p       *Pipeline
+	keep    Checkpoint // not yet saved
+	failing bool
+	next    time.Time // failing: no attempt before this
+}
+
+// run saves until ctx is done.
+func (s *saver) run(ctx context.Context) {
+	positions := time.NewTicker(savePositions)
+	defer positions.Stop()
+	for {
+		changed, again := s.p.cfg.Ledger.changed, (<-chan time.Time)(nil)
+		if s.failing {
+			changed, again = nil, time.After(time.Until(s.next))
+		}
+		select {
+		case <-changed:
+			// What follows within the pause goes along. Nobody waits for it.
+			t := time.NewTimer(saveBans)
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				t.Stop()
+				return
+			}
+		case <-again:
+		case <-positions.C:
+			select {
+			case <-s.p.moved:
+			default:
+				continue
+			}
+			if s.failing {
+				continue
+			}
+		case <-ctx.Done():
+			return
+		}
+		s.save(ctx)
+	}
+}
+
+// save takes a checkpoint and writes it. What cannot be written is kept and
+// goes with the next one.
+func (s *saver) save(ctx context.Context) {
+	s.take()
+	if s.keep.IsEmpty() {
+		return
+	}
+	err := s.p.cfg.Store.Save(ctx, &s.keep)
+	switch {
+	case err == nil:
+		if s.failing {
+			s.p.cfg.Log.Info("store works again")
+		}
+		s.keep, s.failing = Checkpoint{Events: emptied(s.keep.Events), Counts: emptied(s.keep.Counts), Inputs: emptied(s.keep.Inputs)}, false
+	case !s.failing:
+		s.p.cfg.Log.Error("store does not work, bans go on", "error", err)
+		s.failing = true
+	}
+	s.next = time.Now().Add(saveAgain)
+	if over := len(s.keep.Events) - maxUnsaved; over > 0 {
+		s.p.cfg.Log.Error("events lost to the store", "events", over)
+		s.keep.Events = append([]Event(nil), s.keep.Events[over:]...)
+	}
+}
+
+// emptied returns the memory of a list, unless it is much.
+func emptied[T any](list []T) []T {
+	if cap(list) > 10_000 {
+		return nil
+	}
+	clear(list)
+	return list[:0]
+}
+
+// take adds what has changed since the last call, while no batch is under way.
+// After a failed attempt counts and memory are taken whole: what of them was
+// not written is not added up.
+func (s *saver) take() {
+	p := s.p
+	p.step.Lock()
+	defer p.step.Unlock()
+	s.keep.Events = p.cfg.Ledger.takeEvents(s.keep.Events)
+	if p.cfg.Window.dirt.on {
+		s.keep.Counts, s.keep.AllCounts = p.cfg.Window.Changes(s.keep.Counts[:0], s.failing)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, old := range s.keep.Inputs {
+		if _, moved := p.ends[old.Input]; !moved {
+			p.ends[old.Input] = old.End
+		}
+	}
+	s.keep.Inputs = s.keep.Inputs[:0]
+	for in, end := range maps.All(p.ends) {
+		e := InputEnd{Input: in, End: end}
+		if m, ok := in.Matcher().(Rememberer); ok {
+			e.Memory, e.AllMemory = m.Memory(nil, s.failing)
+		}
+		s.keep.Inputs = append(s.keep.Inputs, e)
+	}
+	clear(p.ends)
+}
