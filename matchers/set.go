@@ -118,7 +118,7 @@ func NewSet(opts Options, jails []JailFilter, prev *Set) (*Set, error) {
 	if opts.Log != nil {
 		s.w.gaveUp = &gaveUp{log: opts.Log, told: map[*regex.Regexp]bool{}}
 	}
-	byKey, places := map[string]*view{}, cutPlaces{}
+	byKey := map[string]*view{}
 	for _, j := range jails {
 		key := fmt.Sprintf("%q %q %q", j.Dates, j.TimeZone, strings.ToLower(j.Encoding))
 		v := byKey[key]
@@ -135,7 +135,7 @@ func NewSet(opts Options, jails []JailFilter, prev *Set) (*Set, error) {
 			state = &jailState{sessions: newSessions()}
 		}
 		m := &member{JailFilter: j, view: v, state: state, counters: &state.counters}
-		m.firstBit = s.prefilter.add(m, places)
+		m.firstBit = s.prefilter.add(m)
 		m.masks = masksOf(m.firstBit, len(m.Filter.fail))
 		s.jails = append(s.jails, m)
 	}

@@ -18,6 +18,8 @@ type health struct {
 	recent   []time.Time   // the last times, within a minute
 	noKill   bool          // it is known that sockets cannot be destroyed
 	hinted   time.Time     // when the log last said how to stop it
+	// unreconciled: what a process before us left has not been cleared yet.
+	unreconciled bool
 }
 
 const (
@@ -55,7 +57,7 @@ func (n *NFTables) Healed() int64 {
 // damaged notes that nothing can be done at present; one line for each reason.
 func (n *NFTables) damaged(err error) {
 	reason := err.Error()
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+	if refusedRight(err) {
 		reason = noRight // whatever was tried
 	}
 	if n.health.enforced || n.health.reason != reason {
@@ -64,6 +66,11 @@ func (n *NFTables) damaged(err error) {
 	n.health.enforced, n.health.reason, n.health.stale = false, reason, true
 	n.health.wait = min(max(2*n.health.wait, firstWait), lastWait)
 	n.health.retryAt = n.cfg.Now().Add(n.health.wait)
+}
+
+// refusedRight says whether the right was missing.
+func refusedRight(err error) bool {
+	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)
 }
 
 // recovered notes that the kernel has taken what was wanted.

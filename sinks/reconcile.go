@@ -9,25 +9,62 @@ import (
 // not wanted: sets and chains of jails that are not declared, elements that no
 // order brought since the sink was opened. It is called once, after the
 // jails are declared and the restored bans applied. What is wanted stays
-// enforced all the while; nothing is listed.
+// enforced all the while; nothing is listed. Where it cannot be done now,
+// which State and the log say, Run tries again.
 func (n *NFTables) Reconcile() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.closed {
+		return nil
+	}
+	n.health.unreconciled = true
+	return n.reconcile()
+}
+
+func (n *NFTables) reconcile() error {
 	if n.idle() {
 		return nil
 	}
-	if err := n.prepare(); err != nil {
-		n.damaged(err)
+	nowNanos := n.cfg.Now().UnixNano()
+	if c, ok := n.layout.(*classic); ok && len(n.wantedSets()) == 0 {
+		// fail2ban's layout is not touched before a ban needs it, nor looked at
+		// by who may not: to be without rights is no fault until then.
+		err := c.reconcile(nowNanos)
+		n.health.unreconciled = err != nil && !refusedRight(err)
 		return err
 	}
-	if n.health.stale {
-		return n.heal(n.cfg.Now().UnixNano())
+	err := n.prepare()
+	if err == nil && n.health.stale {
+		if err := n.heal(nowNanos); err != nil {
+			return err // noted there
+		}
 	}
-	if err := n.layout.reconcile(n.cfg.Now().UnixNano()); err != nil {
+	if err == nil {
+		err = n.layout.reconcile(nowNanos)
+	}
+	if err != nil {
 		n.damaged(err)
 		return fmt.Errorf("reconcile nf_tables: %w", err)
 	}
+	n.health.unreconciled = false
 	return nil
+}
+
+// RemoveOwn takes our layout out of the kernel, for whom no process of ours
+// does any more, and says whether there was one. netns is as in Config.
+func RemoveOwn(netns int) (found bool, err error) {
+	l, err := dialLink(netns)
+	if err != nil {
+		return false, err
+	}
+	defer l.close()
+	chains, err := l.chains(ownTable)
+	if err != nil || len(chains) == 0 {
+		return false, err
+	}
+	t := new(tx)
+	t.delTable(ownTable)
+	return true, l.transact(t)
 }
 
 // reconcile takes away the sets of declared jails that a process before us left
@@ -42,7 +79,7 @@ func (c *classic) reconcile(int64) error {
 		}
 	}
 	t := new(tx)
-	if err := c.take(t, left); err != nil {
+	if err := c.take(t, left); err != nil || len(t.msgs) == 0 {
 		return err
 	}
 	return c.n.link.transact(t)

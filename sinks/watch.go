@@ -220,7 +220,9 @@ func (n *NFTables) retry() {
 		return
 	}
 	// The error is noted in State, and logged when it is another than before.
-	_ = n.resync(n.cfg.Now().UnixNano())
+	if n.resync(n.cfg.Now().UnixNano()) == nil && n.health.unreconciled {
+		_ = n.reconcile()
+	}
 }
 
 // getElement is the request that reads one element.

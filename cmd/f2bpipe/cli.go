@@ -40,7 +40,8 @@ type commands struct {
 	Unban   unbanCmd   `cmd:"" help:"End bans."`
 	Banned  bannedCmd  `cmd:"" help:"List who is banned, or say in which jails an address is."`
 	Reload  reloadCmd  `cmd:"" help:"Read the configuration again and change what has changed."`
-	Stop    stopCmd    `cmd:"" help:"Stop the service."`
+	Pause   pauseCmd   `cmd:"" help:"Take all bans out of the kernel for a while: for who is locked out."`
+	Stop    stopCmd    `cmd:"" help:"Stop the service and take its bans out of the kernel."`
 	Test    testCmd    `cmd:"" help:"Try a filter on a log: what it finds, and nothing else."`
 	Check   checkCmd   `cmd:"" help:"Read and compile the configuration: what is wrong with it, and what each jail would do."`
 	Dump    dumpCmd    `cmd:"" help:"Print the configuration as the commands that fail2ban-client -d prints."`

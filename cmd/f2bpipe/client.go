@@ -170,15 +170,6 @@ func (c *unbanCmd) Run(ctx context.Context, s *streams) error {
 	return c.done(s, &done)
 }
 
-type stopCmd struct {
-	clientFlags
-}
-
-// Run stops the service.
-func (c *stopCmd) Run(ctx context.Context) error {
-	return c.call(ctx, service.VerbStop, nil, nil)
-}
-
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/internal/service"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 	"github.com/f2bpipe/f2bpipe/sinks"
@@ -14,12 +15,13 @@ type runCmd struct {
 	Socket string `help:"Control socket (default: the configuration's)." placeholder:"PATH" type:"path"`
 	DryRun bool   `help:"Ban nothing: print what would be done."`
 	JSON   bool   `name:"json" help:"With --dry-run: one JSON object a decision."`
+	kernelFlags
 }
 
 // Run runs the service until it is stopped.
 func (c *runCmd) Run(ctx context.Context, s *streams) error {
 	cfg := service.Config{
-		Options: c.options(), Other: c.other(), Socket: c.Socket, Version: version, Log: slog.New(slog.NewTextHandler(s.err, nil)),
+		Options: c.kernelFlags.over(c.options()), Other: c.other(), Socket: c.Socket, Version: version, Log: slog.New(slog.NewTextHandler(s.err, nil)),
 	}
 	if c.DryRun {
 		cfg.DryRun = pipeline.Sink(&sinks.DryRun{W: s.out, JSON: c.JSON})
@@ -29,4 +31,29 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	return svc.Run(ctx)
+}
+
+// kernelFlags are our own options for the kernel's end. They win over the files.
+type kernelFlags struct {
+	Expiry      string `enum:",kernel,daemon" default:"" placeholder:"kernel|daemon" help:"Who ends a ban in the kernel: its timeout (kernel, the default), or the service's unban, in fail2ban's nftables layout (daemon)."`
+	Scope       string `enum:",local,all" default:"" placeholder:"local|all" help:"Refuse what is for this host and its published ports (local, the default), or transit too (all)."`
+	KillSockets bool   `help:"End the open TCP sockets of an address at its ban."`
+}
+
+// over returns the options with the flags that were given.
+func (f *kernelFlags) over(o config.Options) config.Options {
+	set := func(m *map[string]string, option, value string) {
+		if value != "" {
+			if *m == nil {
+				*m = map[string]string{}
+			}
+			(*m)[option] = value
+		}
+	}
+	set(&o.Overrides.Main, "expiry", f.Expiry)
+	set(&o.Overrides.Jail, "scope", f.Scope)
+	if f.KillSockets {
+		set(&o.Overrides.Jail, "kill-sockets", "yes")
+	}
+	return o
 }

@@ -29,6 +29,7 @@ func (c *statusCmd) Run(ctx context.Context, s *streams) error {
 	} else {
 		fmt.Fprintf(s.buffered, "f2bpipe %s, bans are NOT ENFORCED: %s\n", st.Version, printable([]byte(st.Reason)))
 	}
+	kernelLines(s.buffered, &st.Kernel)
 	fmt.Fprintf(s.buffered, "configuration: %s\n", readDirs(st.Config.Dir, st.Config.Other))
 	jailTable(s.buffered, st.Jails)
 	blindList(s.buffered, st.Jails)
@@ -36,6 +37,7 @@ func (c *statusCmd) Run(ctx context.Context, s *streams) error {
 		if f := st.Jails[0].Filter; f != "" {
 			fmt.Fprintf(s.buffered, "filter: %s\n", f)
 		}
+		fmt.Fprintf(s.buffered, "refused: %d packets, %d bytes\n", st.Jails[0].Refused.Packets, st.Jails[0].Refused.Bytes)
 		fmt.Fprintf(s.buffered, "banned: %s\n", printable([]byte(strings.Join(st.Jails[0].Banned.List, " "))))
 		return nil
 	}

@@ -119,7 +119,7 @@ func (l *loader) unknownOption(jail, name string, v text) {
 
 // ownOptions are the options that f2bpipe has and fail2ban has not, or only in
 // a later release than the client that jailOptions follows.
-var ownOptions = []string{"skip_if_nologs", "systemd_if_nologs", "logtype", "mode", "counter", "stockfilters", "expiry", "blindalarm"}
+var ownOptions = []string{"skip_if_nologs", "systemd_if_nologs", "logtype", "mode", "counter", "stockfilters", "expiry", "scope", "kill-sockets", "blindalarm"}
 
 // variableOptions are what fail2ban's stock jail.conf, and nothing else, gives
 // a meaning to by %(…)s; another jail.conf need not read them.
@@ -192,10 +192,8 @@ func (l *loader) warnSections(p *parser) {
 	for _, name := range p.defaults.keys {
 		v := p.defaults.opts[name]
 		at := v.at(0)
-		if !isJailFile(at.file) || l.readsOption(name) {
-			continue
-		}
-		if hint := didYouMean(name, l.optionNames()); hint != "" {
+		hint := didYouMean(name, l.optionNames())
+		if hint != "" && isJailFile(at.file) && !l.readsOption(name) {
 			l.report(Problem{Severity: Warning, File: at.file, Line: at.line, Option: name, Text: v.s, Message: "unknown option: nothing reads it", Hint: hint})
 		}
 	}

@@ -29,10 +29,7 @@ type Options struct {
 	Enable    []string // jails that are read as if they were enabled; AllJails: all
 	Make      bool     // jails of Enable that no file has are made, with the options of [DEFAULT]
 	Only      string   // read and judge this jail alone; "": all
-	// Files are shared by several Loads and LoadFilters that agree on Dir, Stock and
-	// Superseded: each file is read and parsed once. nil: none are.
-	Files   *Files
-	Backend string // for LoadFilter: the backend that the lines come from; selects logtype
+	Backend   string   // for LoadFilter: the backend that the lines come from; selects logtype
 }
 
 // Config is a configuration that was read: plain values, never changed afterwards.

@@ -78,12 +78,12 @@ func (p *parser) merge(f *file) {
 	p.defaults.update(f.defaults)
 	for _, name := range f.names {
 		s := f.sections[name]
-		if base, condition, ok := splitCondition(name); ok {
-			name = base
+		if m := conditional.FindStringSubmatch(name); m != nil {
+			name = m[1]
 			plain := s
 			s = newSection()
 			for _, k := range plain.keys {
-				s.set(k+condition, plain.opts[k])
+				s.set(k+m[2], plain.opts[k])
 			}
 		}
 		old := p.sections[name]

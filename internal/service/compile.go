@@ -24,6 +24,7 @@ type jail struct {
 	dropBy   []string      // the actions that drop is made of
 	other    []omitted
 	blind    time.Duration // blindalarm
+	kernel   kernelOptions
 }
 
 // omitted is an action that is not carried out, and why.
@@ -73,10 +74,15 @@ func (k *compiler) jail(c *config.Jail) (*jail, error) {
 	if j.blind, err = blindAlarm(c); err != nil {
 		errs = append(errs, err)
 	}
+	kernel, wrong := kernelOptionsOf(c)
+	j.kernel, errs = kernel, append(errs, wrong...)
 	for i := range c.Actions {
 		if err := j.addAction(&c.Actions[i]); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if j.drop != nil {
+		j.drop.Scope, j.drop.KillSockets = kernel.scope, kernel.killSockets
 	}
 	return j, errors.Join(errs...)
 }
@@ -185,6 +191,12 @@ func dropAction(a *config.Action) (*sinks.Action, error) {
 	}
 	param := func(name string) string { return paramOf(a, name).Text }
 	out := &sinks.Action{Protocols: words(param("protocol")), Block: blockType(param("blocktype"))}
+	if family == "nftables" {
+		if param("type") == "custom" {
+			return nil, nil // rule_match-custom is text for nft
+		}
+		out.Classic = classicOf(a)
+	}
 	out.Classic.AllPorts = strings.HasSuffix(a.Name, "-allports") || param("type") == "allports"
 	if !out.Classic.AllPorts {
 		ports, err := sinks.ParsePorts(param("port"))

@@ -17,6 +17,43 @@ type gate struct {
 	gone map[*pipeline.Jail]struct{}
 	pass []pipeline.Order // memory
 	from []int            // memory: where each of pass came from
+
+	// settle is called once, when the orders of the start (the bans that were
+	// restored) have gone out: what else stands in the kernel is nobody's.
+	settle func()
+	left   int // of those orders
+	idle   func() bool
+}
+
+// begin counts the orders that stand now as those of the start; settle is
+// called after them, or at once where there are none. The flusher does not run yet.
+func (g *gate) begin(f *pipeline.Flusher, settle func()) {
+	standing, _ := f.Pending()
+	if standing == 0 {
+		settle()
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.settle, g.left = settle, standing
+	g.idle = func() bool { standing, _ := f.Pending(); return standing == 0 }
+}
+
+// applied counts orders that have gone out.
+func (g *gate) applied(n int) {
+	g.mu.Lock()
+	g.left -= n
+	settle := g.settle
+	if settle != nil && g.left > 0 && !g.idle() { // some may have been cancelled
+		settle = nil
+	}
+	if settle != nil {
+		g.settle = nil
+	}
+	g.mu.Unlock()
+	if settle != nil {
+		settle()
+	}
 }
 
 // close lets nothing of the jail through any more.
@@ -31,6 +68,7 @@ func (g *gate) close(j *pipeline.Jail) {
 
 // Apply implements pipeline.Sink.
 func (g *gate) Apply(ctx context.Context, nowNanos int64, orders []pipeline.Order) {
+	defer g.applied(len(orders))
 	if !g.stops(orders) {
 		g.sink.Apply(ctx, nowNanos, orders)
 		return

@@ -17,6 +17,7 @@ const (
 	VerbUnban  = "unban"  // UnbanArgs -> Done
 	VerbBanned = "banned" // nothing -> []BanInfo
 	VerbStop   = "stop"   // nothing -> nothing
+	VerbPause  = "pause"  // PauseArgs -> Paused
 	VerbReload = "reload" // ReloadArgs -> Reloaded
 	VerbDecide = "decide" // []Decision -> Done: what a pipe has decided
 )
@@ -85,6 +86,8 @@ func (v verbs) Native(ctx context.Context, verb string, args json.RawMessage) (a
 		return with(args, func(a ReloadArgs) (any, error) { return v.Service.Reload(ctx, a.Jail) })
 	case VerbStop:
 		return nil, v.Stop(ctx)
+	case VerbPause:
+		return with(args, func(a PauseArgs) (any, error) { return v.pause(a) })
 	}
 	return nil, fmt.Errorf("verb %q is not known: the service is of another version", verb)
 }

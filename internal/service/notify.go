@@ -87,12 +87,14 @@ func (s *Service) summary() string {
 type caught struct {
 	reload chan os.Signal // SIGHUP
 	reopen chan os.Signal // SIGUSR1
+	end    chan os.Signal // SIGTERM, SIGINT: the caller's context ends by them, this says which it was
 }
 
 func catchSignals() caught {
-	c := caught{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	c := caught{make(chan os.Signal, 1), make(chan os.Signal, 1), make(chan os.Signal, 1)}
 	signal.Notify(c.reload, syscall.SIGHUP)
 	signal.Notify(c.reopen, syscall.SIGUSR1)
+	signal.Notify(c.end, syscall.SIGTERM, syscall.SIGINT)
 	return c
 }
 
@@ -100,6 +102,18 @@ func catchSignals() caught {
 func (c caught) ignore() {
 	signal.Stop(c.reload)
 	signal.Stop(c.reopen)
+	signal.Stop(c.end)
+}
+
+// ending is the signal that ended the service; nil: none.
+func (c caught) ending() os.Signal {
+	signal.Stop(c.end) // after it nothing is under way any more
+	select {
+	case sig := <-c.end:
+		return sig
+	default:
+		return nil
+	}
 }
 
 // obey does what signals ask for until ctx is done.

@@ -56,7 +56,7 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	if err := s.resolveNames(p); err != nil {
 		return nil, err
 	}
-	if s.socket == "" && p.DryRun == nil {
+	if s.socket == "" {
 		s.socket = SocketOf(p.Options)
 	}
 	listener, err := p.owner(ctx, s)
@@ -68,7 +68,7 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	}
 	input, err := s.pipeInput(p)
 	if err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.leaveKernel())
 	}
 	runCtx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -96,10 +96,7 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	serving.Wait()
 	out := s.piped(input)
 	// The bans stay: their elements end by themselves.
-	if s.nft != nil {
-		err = errors.Join(err, s.nft.Close(false))
-	}
-	return out, err
+	return out, errors.Join(err, s.leaveKernel())
 }
 
 // owner decides who carries the decisions out: a dry run prints them, a service
@@ -131,7 +128,6 @@ func SocketOf(o config.Options) string {
 // and one of its own for a filter that no jail is named after.
 func (s *Service) resolveNames(p *Pipe) error {
 	options := p.Options
-	options.Files = new(config.Files)
 	options.Overrides.Jail = map[string]string{
 		"backend": "polling", // the lines are laid out as a file's
 		"logpath": "",        // whether the jail's own log is there does not matter
@@ -139,13 +135,12 @@ func (s *Service) resolveNames(p *Pipe) error {
 	for name, value := range p.Overrides {
 		options.Overrides.Jail[name] = value
 	}
-	compiler := new(compiler)
 	for _, name := range p.Names {
 		c, err := namedJail(options, name)
 		if err != nil {
 			return err
 		}
-		j, err := compiler.jail(c)
+		j, err := compile(c)
 		if err != nil {
 			return err
 		}

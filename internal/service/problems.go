@@ -65,7 +65,10 @@ func compileAll(tree *config.Config) ([]*jail, config.Problems) {
 		})
 	}
 	workers.Wait()
-	return slices.DeleteFunc(jails, func(j *jail) bool { return j == nil }), slices.Concat(found...)
+	jails = slices.DeleteFunc(jails, func(j *jail) bool { return j == nil })
+	alone := oneExpiry(&tree.Main, jails)
+	jails = slices.DeleteFunc(jails, func(j *jail) bool { return len(alone.Jail(j.config.Name)) > 0 })
+	return jails, append(slices.Concat(found...), alone...)
 }
 
 // problemsOf tells the errors that compile joined apart, each with the place

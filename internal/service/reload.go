@@ -38,13 +38,14 @@ type reading struct {
 	jails    []*jail           // enabled and without errors, in order
 	disabled []string
 	problems config.Problems // warnings too
+	daemon   bool            // expiry
 }
 
 // read reads and compiles the configuration.
 func read(o config.Options) *reading {
 	tree, problems := config.Load(o)
 	jails, more := compileAll(tree)
-	r := &reading{main: tree.Main, replaced: tree.Replaced, jails: jails, problems: slices.Concat(problems, more)}
+	r := &reading{main: tree.Main, replaced: tree.Replaced, jails: jails, problems: slices.Concat(problems, more), daemon: daemonExpiry(&tree.Main, jails)}
 	for _, c := range tree.Jails {
 		if c.Enabled && named(jails, c.Name) == nil {
 			r.disabled = append(r.disabled, c.Name)
@@ -100,6 +101,9 @@ func (s *Service) Reload(ctx context.Context, name string) (*Reloaded, error) {
 		return nil, fmt.Errorf("reload refused, nothing has changed:\n%w", err)
 	}
 	s.logProblems(fresh)
+	if r.daemon != s.daemon {
+		s.log.Warn("another expiry: in force after a restart")
+	}
 	s.carryOut(ctx, c)
 	maps.DeleteFunc(s.known, func(_, jail string) bool { return name == "" || jail == name })
 	maps.Copy(s.known, r.known())
@@ -212,7 +216,7 @@ func sameRest(a, b *jail) bool {
 		}
 		return out
 	}
-	return slices.Equal(paths(a), paths(b)) && slices.Equal(a.other, b.other) && a.blind == b.blind && sameIgnore(a.config, b.config)
+	return slices.Equal(paths(a), paths(b)) && slices.Equal(a.other, b.other) && a.blind == b.blind && a.kernel == b.kernel && sameIgnore(a.config, b.config)
 }
 
 // checkDrops refuses what the sink cannot express, before anything is changed.

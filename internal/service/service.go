@@ -30,6 +30,10 @@ type Config struct {
 	Other   string        // a configuration directory that holds jails too and is not read; empty: none
 	DryRun  pipeline.Sink // instead of the kernel; nil: bans are carried out
 	NetNS   int           // file descriptor of the network namespace to ban in; 0: the process's
+	// Fail2ban runs under fail2ban's names: in its nftables layout, where the bans end with us.
+	Fail2ban bool
+	// UnitJob asks for the type of systemd's job for the service; nil: systemd is asked where it has started us.
+	UnitJob func(context.Context) (string, error)
 	Log     *slog.Logger
 }
 
@@ -44,6 +48,7 @@ type Service struct {
 	guard    *ignore.Guard // whom the jails never count
 	other    *OtherDir     // nil: none
 
+	daemon  bool            // expiry = daemon
 	nft     *sinks.NFTables // nil in a dry run
 	gate    *gate           // before the sink
 	flusher *pipeline.Flusher
@@ -51,7 +56,9 @@ type Service struct {
 	window  *pipeline.Window
 	ledger  *pipeline.Ledger
 	stop    context.CancelFunc // ends Run
-	files   *sources.Files     // nil: no file is followed
+	stopped atomic.Bool        // by a command
+	paused  pause
+	files   *sources.Files // nil: no file is followed
 	alarm   alarm
 
 	mu     sync.Mutex
@@ -78,7 +85,7 @@ func New(cfg Config) (*Service, error) {
 	for _, name := range r.disabled {
 		s.log.Error("jail disabled: its configuration has errors", "jail", name)
 	}
-	s.known = r.known()
+	s.known, s.daemon = r.known(), r.daemon
 	s.setJails(withManual(r.jails))
 	return s, nil
 }
@@ -129,19 +136,11 @@ func named(jails []*jail, name string) *jail {
 func (s *Service) open(observer pipeline.Observer) error {
 	sink, cfg := s.cfg.DryRun, pipeline.FlusherConfig{Name: "dry run", Ordered: true}
 	if sink == nil {
-		nft, err := sinks.OpenNFTables(sinks.Config{NetNS: s.cfg.NetNS, Log: s.log})
-		if err != nil {
+		var err error
+		if sink, err = s.openKernel(); err != nil {
 			return err
 		}
-		s.nft, sink, cfg = nft, nft, pipeline.FlusherConfig{Name: "nftables"}
-		for _, j := range s.jails() {
-			if j.drop == nil {
-				continue
-			}
-			if err := nft.SetJail(j.config.Name, *j.drop); err != nil {
-				return errors.Join(err, nft.Close(false))
-			}
-		}
+		cfg = pipeline.FlusherConfig{Name: "nftables"}
 	}
 	s.gate = &gate{sink: sink}
 	s.flusher = pipeline.NewFlusher(s.gate, cfg)
@@ -153,8 +152,8 @@ func (s *Service) open(observer pipeline.Observer) error {
 // and neither blocks nor calls it.
 func (s *Service) route(*pipeline.Jail) []*pipeline.Flusher { return []*pipeline.Flusher{s.flusher} }
 
-// Run bans until ctx is done or a command stops it. What it has put into the
-// kernel it takes away when it returns.
+// Run bans until ctx is done or a command stops it. What becomes of the bans in
+// the kernel then depends on who ends it (stop.go).
 func (s *Service) Run(ctx context.Context) (err error) {
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
@@ -181,10 +180,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	serving.Go(func() { s.lookForBlind(ctx) })
 	serving.Go(func() { s.report(ctx) })
 	if s.nft != nil {
-		// What a process before us left in the kernel is nobody's ban any more.
-		if err := s.nft.Reconcile(); err != nil {
-			s.log.Error("bans of a process before are not cleared", "problem", err)
-		}
+		s.gate.begin(s.flusher, s.reconcile)
 		serving.Go(func() { s.nft.Run(ctx) })
 	}
 	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
@@ -197,7 +193,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	s.stop()
 	stopServing()
 	serving.Wait()
-	return errors.Join(err, serveErr, s.close())
+	return errors.Join(err, serveErr, s.closeKernel(s.ended(signals)))
 }
 
 // announce logs that a jail runs.
@@ -219,11 +215,4 @@ func (s *Service) serve(ctx context.Context, l net.Listener) error {
 		Handler: &control.Dispatcher{Verbs: verbs{s}, ReadVerbs: []string{VerbStatus, VerbBanned}}, Log: s.log,
 	}
 	return server.Serve(ctx, l)
-}
-
-func (s *Service) close() error {
-	if s.nft == nil {
-		return nil
-	}
-	return s.nft.Close(true)
 }

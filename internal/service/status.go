@@ -18,6 +18,7 @@ type Status struct {
 	Sources  []SourceStatus `json:"sources"`
 	Counter  CounterStatus  `json:"counter"`
 	Config   ConfigStatus   `json:"config"`
+	Kernel   KernelStatus   `json:"kernel"`
 }
 
 // ConfigStatus is what the service was configured by, when it was read.
@@ -40,6 +41,7 @@ type JailStatus struct {
 		List    []string `json:"list"`
 	} `json:"banned"`
 	Enforced int      `json:"enforced"` // of the current bans
+	Refused  Refused  `json:"refused"`  // what the kernel has refused
 	Leaks    int      `json:"leaks"`    // bans decided for somebody banned already
 	Files    []string `json:"files"`
 	Lines    struct {
@@ -77,6 +79,7 @@ type CounterStatus struct {
 func (v verbs) status(a StatusArgs) (*Status, error) {
 	out := &Status{Version: v.cfg.Version, Jails: []JailStatus{}, Sources: []SourceStatus{}, Config: ConfigStatus{v.cfg.Options.Dir, v.other}}
 	out.Enforced, out.Reason = v.enforced()
+	out.Kernel = v.kernelStatus()
 	for _, j := range v.jails() {
 		if a.Jail == "" || a.Jail == j.config.Name {
 			out.Jails = append(out.Jails, v.jailStatus(j))
@@ -94,20 +97,12 @@ func (v verbs) status(a StatusArgs) (*Status, error) {
 	return out, nil
 }
 
-// enforced says whether bans are in the kernel, and why not.
-func (s *Service) enforced() (bool, string) {
-	if s.nft == nil {
-		return false, "dry run: nothing is banned"
-	}
-	return s.nft.State()
-}
-
 func (v verbs) jailStatus(j *jail) JailStatus {
 	out := JailStatus{Name: j.config.Name, Filter: filterFile(j.config), Files: append([]string{}, v.filesOf(j)...)}
 	out.Failed.Current, out.Failed.Total = v.window.Failing(j.identity)
 	totals := v.ledger.Totals(j.identity)
 	out.Banned.Current, out.Banned.Total, out.Banned.List = totals.Current, totals.Total, []string{}
-	out.Enforced, out.Leaks = totals.Enforced, totals.Leaks
+	out.Enforced, out.Leaks, out.Refused = totals.Enforced, totals.Leaks, v.refused(j)
 	for _, b := range v.ledger.Banned(j.identity) {
 		out.Banned.List = append(out.Banned.List, b.ID.String())
 	}

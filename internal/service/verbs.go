@@ -22,6 +22,7 @@ func (v verbs) Version() string { return v.cfg.Version }
 
 // Stop implements control.Lifecycle: the process ends once the reply is written.
 func (v verbs) Stop(context.Context) error {
+	v.stopped.Store(true)
 	v.stop()
 	return nil
 }
