@@ -35,6 +35,19 @@ func (r *Record) Details() Details {
 	return d
 }
 
+// Ticket returns the ban's details as they travel with it.
+func (r *Record) Ticket() *pipeline.Ticket {
+	d := r.Details()
+	t := &pipeline.Ticket{Matches: d.Matches, Count: d.Count}
+	for _, f := range d.Fields {
+		if t.Fields == nil {
+			t.Fields = make(map[string]string, len(d.Fields))
+		}
+		t.Fields[f.Name] = f.Value
+	}
+	return t
+}
+
 // Bans returns the bans that are in force at nowNanos, by fail2ban's rules: not
 // longer than the jail allows now, so that a bantime that was made shorter
 // counts for old bans too. Bans by command (without failures) keep their time.

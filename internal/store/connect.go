@@ -228,7 +228,7 @@ func (s *Store) prepare(ctx context.Context, found schema) error {
 			return err
 		}
 		if !same {
-			for _, name := range []string{"f2bpipe_positions", "f2bpipe_counts", "f2bpipe_sessions"} {
+			for _, name := range []string{"f2bpipe_positions", "f2bpipe_counts", "f2bpipe_memory"} {
 				if _, err := tx.ExecContext(ctx, `DELETE FROM `+name); err != nil {
 					return err
 				}

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Details is what fail2ban keeps of a ban and a pipeline.Ban does not say.
+// Details is what fail2ban keeps of a ban beside its times: a pipeline.Ticket.
 type Details struct {
 	Count   int      // how often the ID has been banned, this ban included; 0: 1
 	Matches []string // the lines that led to the ban, the last one last

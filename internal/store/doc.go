@@ -9,8 +9,8 @@
 // of our own begin with f2bpipe_ and hold what fail2ban's have no room for:
 //
 //	f2bpipe_positions  all that pipeline.Position says, by jail and path
-//	f2bpipe_counts     what the window has counted, by jail and ID
-//	f2bpipe_sessions   open sessions of the matchers, as they gave them
+//	f2bpipe_counts     what the window has counted, as a log of changes
+//	f2bpipe_memory     open sessions of the matchers, as they gave them; so too
 //	f2bpipe_meta       values by key
 //
 // fail2ban never looks at these, and so they are of an older day after it ran.

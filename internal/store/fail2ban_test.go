@@ -293,19 +293,16 @@ func TestFromFail2banAndBack(t *testing.T) {
 func TestToFail2banAndBack(t *testing.T) {
 	ctx, p := context.Background(), newPeer(t)
 	list := f2bBans(time.Now().Unix() - 3600)
-	jails, c, n := targets(), new(pipeline.Checkpoint), 0
+	jails, c := targets(), new(pipeline.Checkpoint)
 	for _, b := range list {
 		ban := pipeline.Ban{Jail: jails[b.Jail].Jail, ID: pipeline.ParseID(b.IP), AtNanos: b.Time*1e9 + 4e8, UntilNanos: pipeline.Permanent, Failures: 5}
 		if b.Bantime >= 0 {
 			ban.UntilNanos = ban.AtNanos + b.Bantime*1e9
 		}
+		ban.Ticket = &pipeline.Ticket{Count: b.Count, Matches: b.Matches, Fields: map[string]string{"user": "root"}}
 		c.Events = append(c.Events, pipeline.Event{Kind: pipeline.EventBan, Ban: ban})
 	}
-	s := open(t, Config{Path: p.db(), Details: func(*pipeline.Ban) Details {
-		b := list[n]
-		n++
-		return Details{Count: b.Count, Matches: b.Matches, Fields: []Field{{"user", "root"}}}
-	}})
+	s := open(t, Config{Path: p.db()})
 	must(t, s.Save(ctx, c))
 	want := asFail2ban(t, s, time.Now().UnixNano())
 	equal(t, "bans", len(want), len(list))
@@ -317,8 +314,6 @@ func TestToFail2banAndBack(t *testing.T) {
 
 	must(t, os.Remove(p.db()))
 	s = open(t, Config{Path: p.db()})
-	n = 0
-	s.cfg.Details = func(*pipeline.Ban) Details { n++; return Details{Count: list[n-1].Count} }
 	must(t, s.Save(ctx, c))
 	must(t, s.Close())
 	stop := p.start()

@@ -51,14 +51,14 @@ func child(t *testing.T, task, path string) (*exec.Cmd, *bufio.Scanner) {
 
 // checkpoint is the i-th of writeForever's: a ban, and in the same moment its
 // number as a position and as a count.
-func checkpoint(j *pipeline.Jail, i int) (*pipeline.Checkpoint, *State) {
+func checkpoint(j *pipeline.Jail, i int) *pipeline.Checkpoint {
 	b := ban(j, fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255))
 	c := events(pipeline.EventBan, b)
 	c.Inputs = []pipeline.InputEnd{{Input: pipeline.NewInput("/log", nil), End: pipeline.Position{Offset: int64(i), Mark: "m"}}}
-	return c, &State{
-		Counts:   []pipeline.Count{{Jail: j, ID: pipeline.ParseID("192.0.2.1"), FirstNanos: 1, LastNanos: int64(i), Failures: i}},
-		Sessions: []Session{{j.Name, "/log", []byte(strconv.Itoa(i))}},
-	}
+	c.Inputs[0].Memory = []pipeline.Memory{{Jail: j.Name, Key: "k", Value: []byte(strconv.Itoa(i))}}
+	c.Inputs[0].AllMemory, c.AllCounts = i%5 == 0, i%7 == 0
+	c.Counts = []pipeline.Count{{Jail: j, ID: pipeline.ParseID("192.0.2.1"), FirstNanos: 1, LastNanos: int64(i), Failures: i}}
+	return c
 }
 
 // writeForever saves checkpoints from where the store stands, and prints the number of each that is saved.
@@ -71,8 +71,7 @@ func writeForever(path string) {
 	}
 	p, _, _ := s.Position(ctx, j.Name, "/log")
 	for i := int(p.Offset) + 1; ; i++ {
-		c, more := checkpoint(j, i)
-		if err := s.Commit(ctx, c, more); err != nil {
+		if err := s.Save(ctx, checkpoint(j, i)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -81,7 +80,7 @@ func writeForever(path string) {
 }
 
 // A process that is killed at any moment leaves a file in which bans, position,
-// count and session are of one moment, not before what it said was saved.
+// count and memory are of one moment, not before what it said was saved.
 func TestKilled(t *testing.T) {
 	ctx, path, jails := context.Background(), filepath.Join(t.TempDir(), "db"), testJails{}
 	last := 0
@@ -110,9 +109,9 @@ func TestKilled(t *testing.T) {
 		counts, err := s.Counts(ctx, jails.get)
 		must(t, err)
 		equal(t, "count", counts[0].Failures, at)
-		sessions, err := s.Sessions(ctx)
+		memory, err := s.Memory(ctx)
 		must(t, err)
-		equal(t, "session", string(sessions[0].Data), strconv.Itoa(at))
+		equal(t, "memory", string(memory["/log"][0].Value), strconv.Itoa(at))
 		equal(t, "bans", len(bans(t, s, jails)), at)
 		must(t, s.Close())
 	}

@@ -4,42 +4,22 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
-// State is what Commit writes together with a checkpoint.
-type State struct {
-	// Counts are those that have changed since the last Commit; one without
-	// failures is gone. With All they are all that there are.
-	Counts   []pipeline.Count
-	All      bool
-	Sessions []Session
-}
-
-// Session is an open session of a matcher. The store does not look into it.
-type Session struct {
-	Jail  string
-	Input string
-	Data  []byte // at most 1 MiB; empty: there is none any more
-}
-
-// Save writes a checkpoint in one transaction. See Commit.
-func (s *Store) Save(ctx context.Context, c *pipeline.Checkpoint) error {
-	return s.Commit(ctx, c, nil)
-}
-
-// Commit writes a checkpoint and what else is of the same moment in one
-// transaction: positions, counts, sessions and the bans that they caused are on
-// disk together or not at all. more may be nil.
+// Save writes a checkpoint in one transaction: positions, counts, what matchers
+// remember and the bans that they caused are on disk together or not at all.
 //
 // An error says what is wrong and what helps; nothing was written then, and the
 // same is to be saved again. A database that turns out to be damaged is set
 // aside, and the checkpoint goes into the new one.
-func (s *Store) Commit(ctx context.Context, c *pipeline.Checkpoint, more *State) error {
+func (s *Store) Save(ctx context.Context, c *pipeline.Checkpoint) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
 		w := writer{store: s, tx: tx, ready: make(map[string]*sql.Stmt), jails: make(map[string]bool)}
 		defer w.close()
@@ -49,17 +29,11 @@ func (s *Store) Commit(ctx context.Context, c *pipeline.Checkpoint, more *State)
 			}
 		}
 		for i := range c.Inputs {
-			if err := w.position(ctx, &c.Inputs[i]); err != nil {
+			if err := errors.Join(w.position(ctx, &c.Inputs[i]), w.memory(ctx, &c.Inputs[i])); err != nil {
 				return err
 			}
 		}
-		if more == nil {
-			return nil
-		}
-		if err := w.counts(ctx, more.Counts, more.All); err != nil {
-			return err
-		}
-		return w.sessions(ctx, more.Sessions)
+		return w.counts(ctx, c.Counts, c.AllCounts)
 	})
 }
 
@@ -132,6 +106,7 @@ type writer struct {
 	ready map[string]*sql.Stmt
 	jails map[string]bool // that are in the table jails
 	data  []byte
+	row   []byte
 }
 
 func (w *writer) close() {
@@ -230,11 +205,17 @@ func (w *writer) prolong(ctx context.Context, b *pipeline.Ban) error {
 	return err
 }
 
+// details returns what fail2ban keeps of a ban beside its times.
 func (w *writer) details(b *pipeline.Ban) Details {
-	if w.store.cfg.Details == nil {
+	t := b.Ticket
+	if t == nil {
 		return Details{}
 	}
-	return w.store.cfg.Details(b)
+	d := Details{Count: t.Count, Matches: t.Matches}
+	for _, name := range slices.Sorted(maps.Keys(t.Fields)) {
+		d.Fields = append(d.Fields, Field{name, t.Fields[name]})
+	}
+	return d
 }
 
 // forget removes all that is stored of an ID's bans in a jail.
@@ -310,8 +291,6 @@ func (s *Store) Purge(ctx context.Context, nowNanos int64) error {
 		}{
 			{`DELETE FROM bans WHERE timeofban < ?`, []any{before}},
 			{`DELETE FROM bips WHERE timeofban < ?1 AND bantime != -1 AND timeofban + bantime * 3 < ?1`, []any{before}},
-			{`DELETE FROM f2bpipe_counts WHERE jail IN (SELECT name FROM jails WHERE enabled = 0)`, nil},
-			{`DELETE FROM f2bpipe_sessions WHERE jail IN (SELECT name FROM jails WHERE enabled = 0)`, nil},
 			{`DELETE FROM jails WHERE enabled = 0
 				AND NOT EXISTS (SELECT 1 FROM bans WHERE jail = jails.name)
 				AND NOT EXISTS (SELECT 1 FROM bips WHERE jail = jails.name)`, nil},

@@ -13,8 +13,8 @@ const version = 4
 // What a value may have at most. fail2ban's own values are far below.
 const (
 	maxName = 4 << 10  // bytes of a jail's name, an ID, a path, a key
-	maxData = 64 << 10 // bytes of data JSON, a mark, the times of a count
-	maxBlob = 1 << 20  // bytes of a session, a meta value
+	maxData = 64 << 10 // bytes of data JSON, a mark
+	maxBlob = 1 << 20  // bytes of a row of counts or of a matcher's memory, a meta value
 )
 
 // kind is what a column holds.
@@ -103,20 +103,16 @@ var tables = []table{
 			mark TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY(jail, path)) WITHOUT ROWID`},
 	},
 	{
-		name: "f2bpipe_counts",
-		columns: []column{
-			{name: "jail", max: maxName}, {name: "ip", max: maxName}, {name: "first", kind: kindNumber},
-			{name: "last", kind: kindNumber}, {name: "failures", kind: kindNumber}, {name: "times", kind: kindBytes, max: maxData, null: true},
-		},
-		create: []string{`CREATE TABLE f2bpipe_counts(jail TEXT NOT NULL, ip TEXT NOT NULL, first INTEGER NOT NULL,
-			last INTEGER NOT NULL, failures INTEGER NOT NULL, times BLOB, PRIMARY KEY(jail, ip)) WITHOUT ROWID`},
+		name:    "f2bpipe_counts",
+		columns: []column{{name: "seq", kind: kindNumber}, {name: "data", kind: kindBytes, max: maxBlob}},
+		create:  []string{`CREATE TABLE f2bpipe_counts(seq INTEGER PRIMARY KEY NOT NULL, data BLOB NOT NULL)`},
+		rowid:   true,
 	},
 	{
-		name:    "f2bpipe_sessions",
-		columns: []column{{name: "jail", max: maxName}, {name: "input", max: maxName}, {name: "data", kind: kindBytes, max: maxBlob}},
-		create: []string{`CREATE TABLE f2bpipe_sessions(jail TEXT NOT NULL, input TEXT NOT NULL, data BLOB NOT NULL,
-			PRIMARY KEY(jail, input))`},
-		rowid: true,
+		name:    "f2bpipe_memory",
+		columns: []column{{name: "seq", kind: kindNumber}, {name: "input", max: maxName}, {name: "data", kind: kindBytes, max: maxBlob}},
+		create:  []string{`CREATE TABLE f2bpipe_memory(seq INTEGER PRIMARY KEY NOT NULL, input TEXT NOT NULL, data BLOB NOT NULL)`},
+		rowid:   true,
 	},
 	{
 		name:    "f2bpipe_meta",

@@ -128,30 +128,6 @@ func journalNanos(v any) int64 {
 	return 0
 }
 
-// counts writes what the window has counted.
-func (w *writer) counts(ctx context.Context, counts []pipeline.Count, all bool) error {
-	if all {
-		if _, err := w.exec(ctx, `DELETE FROM f2bpipe_counts`); err != nil {
-			return err
-		}
-	}
-	for i := range counts {
-		c := &counts[i]
-		jail, ip := validText(c.Jail.Name), idText(c.ID)
-		if c.Failures <= 0 {
-			if _, err := w.exec(ctx, `DELETE FROM f2bpipe_counts WHERE jail = ? AND ip = ?`, jail, ip); err != nil {
-				return err
-			}
-			continue
-		}
-		if _, err := w.exec(ctx, `INSERT OR REPLACE INTO f2bpipe_counts(jail, ip, first, last, failures, times) VALUES(?, ?, ?, ?, ?, ?)`,
-			jail, ip, c.FirstNanos, c.LastNanos, c.Failures, packTimes(c.Times)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // packTimes returns ascending times as the differences between them. The
 // oldest are left out where they are too many for a value.
 func packTimes(times []int64) []byte {
@@ -181,78 +157,6 @@ func unpackTimes(b []byte) (times []int64, ok bool) {
 		b = b[n:]
 	}
 	return times, true
-}
-
-// Counts returns what the window had counted, for Window.Restore. jail returns
-// the jail of a name, or nil. After fail2ban there is nothing.
-func (s *Store) Counts(ctx context.Context, jail func(name string) *pipeline.Jail) (counts []pipeline.Count, err error) {
-	jails := make(map[string]*pipeline.Jail)
-	err = s.own(ctx, "f2bpipe_counts", func() { counts = nil }, func(rows *sql.Rows) error {
-		var (
-			name, ip, packed      sql.RawBytes
-			first, last, failures any
-		)
-		if err := rows.Scan(&name, &ip, &first, &last, &failures, &packed); err != nil {
-			return err
-		}
-		j, asked := jails[string(name)]
-		if !asked && name != nil {
-			j = jail(string(name))
-			jails[string(name)] = j
-		}
-		c := pipeline.Count{Jail: j, ID: pipeline.ParseID(string(ip))}
-		var ok [4]bool
-		c.FirstNanos, ok[0] = first.(int64)
-		c.LastNanos, ok[1] = last.(int64)
-		n, isInt := failures.(int64)
-		c.Failures, ok[2] = int(min(n, maxFailures)), isInt && n > 0
-		c.Times, ok[3] = unpackTimes(packed)
-		if j != nil && len(ip) > 0 && ok == [4]bool{true, true, true, true} && c.FirstNanos <= c.LastNanos {
-			counts = append(counts, c)
-		}
-		return nil
-	})
-	return counts, err
-}
-
-// sessions writes open sessions.
-func (w *writer) sessions(ctx context.Context, sessions []Session) error {
-	for i := range sessions {
-		v := &sessions[i]
-		var err error
-		if len(v.Data) == 0 || len(v.Data) > maxBlob {
-			_, err = w.exec(ctx, `DELETE FROM f2bpipe_sessions WHERE jail = ? AND input = ?`, validText(v.Jail), validText(v.Input))
-		} else {
-			_, err = w.exec(ctx, `INSERT OR REPLACE INTO f2bpipe_sessions(jail, input, data) VALUES(?, ?, ?)`,
-				validText(v.Jail), validText(v.Input), v.Data)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// maxSessions is the number of sessions that are read.
-const maxSessions = 10_000
-
-// Sessions returns the open sessions. After fail2ban there are none.
-func (s *Store) Sessions(ctx context.Context) (list []Session, err error) {
-	err = s.own(ctx, "f2bpipe_sessions", func() { list = nil }, func(rows *sql.Rows) error {
-		var (
-			v           Session
-			jail, input sql.NullString
-		)
-		if err := rows.Scan(&jail, &input, &v.Data); err != nil {
-			return err
-		}
-		v.Jail, v.Input = jail.String, input.String
-		if jail.Valid && input.Valid && len(v.Data) > 0 && len(list) < maxSessions {
-			list = append(list, v)
-		}
-		return nil
-	})
-	return list, err
 }
 
 // Meta returns the value of a key, nil where there is none.
@@ -286,7 +190,7 @@ func (s *Store) own(ctx context.Context, name string, begin func(), scan func(*s
 		if s.stale.Load() {
 			return nil
 		}
-		rows, err := db.QueryContext(ctx, fmt.Sprintf(`SELECT %s FROM %s LIMIT %d`, exprs(t.columns), t.name, maxRescued))
+		rows, err := db.QueryContext(ctx, fmt.Sprintf(`SELECT %s FROM %s ORDER BY rowid LIMIT %d`, exprs(t.columns), t.name, maxRescued))
 		if err != nil && kindOf(err) == nil && ctx.Err() == nil {
 			return nil
 		}

@@ -35,10 +35,6 @@ type Config struct {
 	MaxMatches int           // lines kept with a ban; negative: none; 0: DefaultMaxMatches
 	MaxBans    int           // 0: DefaultMaxBans
 
-	// Details returns what fail2ban keeps of a ban and a pipeline.Ban does not
-	// say. It is called by Save, once for each event of a ban; nil: nothing.
-	Details func(*pipeline.Ban) Details
-
 	// Jails returns the jails that read an input: its position is stored for
 	// each of them. nil: no positions are stored.
 	Jails func(*pipeline.Input) []*pipeline.Jail

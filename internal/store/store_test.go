@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,9 +107,13 @@ func equal[T any](t testing.TB, what string, got, want T) {
 
 func TestBansSurvive(t *testing.T) {
 	ctx, jails := context.Background(), testJails{}
-	cfg := Config{Path: filepath.Join(t.TempDir(), "db"), Details: func(b *pipeline.Ban) Details {
-		return Details{Count: 2, Matches: []string{"one", "two \"q\"\n"}, Fields: []Field{{"user", "é\x80"}}}
-	}}
+	cfg := Config{Path: filepath.Join(t.TempDir(), "db")}
+	ticket := &pipeline.Ticket{Count: 2, Matches: []string{"one", "two \"q\"\n"}, Fields: map[string]string{"user": "é\x80"}}
+	ban := func(j *pipeline.Jail, id string) pipeline.Ban {
+		b := ban(j, id)
+		b.Ticket = ticket
+		return b
+	}
 	s := open(t, cfg)
 	sshd, mail := jails.get("sshd"), jails.get("mail")
 	forever := ban(sshd, "2001:db8::/64")
@@ -136,7 +142,7 @@ func TestBansSurvive(t *testing.T) {
 	list, _, err := s.Bans(ctx, now.UnixNano(), jails.target)
 	must(t, err)
 	equal(t, "data", string(list[0].Data), `{"matches": ["one", "two \"q\"\n"], "failures": 5, "user": "é`+"\uFFFD"+`"}`)
-	equal(t, "details", list[0].Details(), Details{Count: 2, Matches: []string{"one", "two \"q\"\n"}, Fields: []Field{{"user", "é\uFFFD"}}})
+	equal(t, "ticket", list[0].Ticket(), &pipeline.Ticket{Count: 2, Matches: ticket.Matches, Fields: map[string]string{"user": "é\uFFFD"}})
 	h, ok, err := s.History(ctx, "sshd", old.ID)
 	must(t, err)
 	equal(t, "history", h, History{Count: 2, AtNanos: old.AtNanos, BanTime: time.Hour})
@@ -164,9 +170,10 @@ func files(t testing.TB, dir string) []string {
 }
 
 func TestHistoryOverAllJails(t *testing.T) {
-	ctx, jails, count := context.Background(), testJails{}, 2
-	s := open(t, Config{Details: func(*pipeline.Ban) Details { count++; return Details{Count: count} }})
+	ctx, jails := context.Background(), testJails{}
+	s := open(t, Config{})
 	a, b := ban(jails.get("a"), "192.0.2.1"), ban(jails.get("b"), "192.0.2.1")
+	a.Ticket, b.Ticket = &pipeline.Ticket{Count: 3}, &pipeline.Ticket{Count: 4}
 	b.AtNanos += int64(time.Second)
 	must(t, s.Save(ctx, events(pipeline.EventBan, a, b)))
 	h, ok, err := s.History(ctx, "", a.ID)
@@ -220,7 +227,7 @@ func TestRestoreRules(t *testing.T) {
 	f("'x'", found, week, "none")
 }
 
-func TestPositionsCountsSessions(t *testing.T) {
+func TestPositionsCountsMemory(t *testing.T) {
 	ctx, jails := context.Background(), testJails{}
 	a, b := jails.get("a"), jails.get("b")
 	cfg := Config{Path: filepath.Join(t.TempDir(), "db"), Jails: func(in *pipeline.Input) []*pipeline.Jail { return []*pipeline.Jail{a, b} }}
@@ -238,10 +245,30 @@ func TestPositionsCountsSessions(t *testing.T) {
 		{Jail: a, ID: pipeline.ParseID("2001:db8::1"), FirstNanos: 5, LastNanos: 9, Failures: 3},
 		{Jail: b, ID: pipeline.ParseID("text"), FirstNanos: -5, LastNanos: 9, Failures: 1},
 	}
-	must(t, s.Commit(ctx, c, &State{Counts: counts, Sessions: []Session{{"a", "x", []byte("1")}, {"a", "y", []byte{0}}}}))
+	c.Counts, c.AllCounts = counts, true
+	c.Inputs[0].Memory = []pipeline.Memory{{Jail: "a", Key: "x", Value: []byte("1")}, {Jail: "a", Key: "y\x80", Value: []byte{0}}, {Jail: "b", Key: "", Value: []byte{}}}
+	must(t, s.Save(ctx, c))
 	gone := counts[1]
 	gone.Failures = 0
-	must(t, s.Commit(ctx, new(pipeline.Checkpoint), &State{Counts: []pipeline.Count{gone}, Sessions: []Session{{"a", "x", nil}}}))
+	c = &pipeline.Checkpoint{Counts: []pipeline.Count{gone}}
+	c.Inputs = []pipeline.InputEnd{{Input: pipeline.NewInput("/var/log/auth.log", nil), End: file, Memory: []pipeline.Memory{{Jail: "a", Key: "x"}}}}
+	must(t, s.Save(ctx, c))
+	counted := func() []pipeline.Count {
+		t.Helper()
+		got, err := s.Counts(ctx, jails.get)
+		must(t, err)
+		slices.SortFunc(got, func(a, b pipeline.Count) int { return strings.Compare(a.Jail.Name, b.Jail.Name) })
+		return got
+	}
+	remembered := func() map[string][]pipeline.Memory {
+		t.Helper()
+		got, err := s.Memory(ctx)
+		must(t, err)
+		for _, list := range got {
+			slices.SortFunc(list, func(a, b pipeline.Memory) int { return strings.Compare(a.Jail, b.Jail) })
+		}
+		return got
+	}
 	must(t, s.SetMeta(ctx, "k", []byte("v")))
 	if s.SetMeta(ctx, metaCounter, nil) == nil {
 		t.Error("a key of the store's own can be set")
@@ -255,12 +282,10 @@ func TestPositionsCountsSessions(t *testing.T) {
 		equal(t, "file", position("a", "/var/log/auth.log"), fmt.Sprint(file, true))
 		equal(t, "journal", position("b", "systemd-journal"), fmt.Sprint(journal, true))
 		equal(t, "stdin", position("b", "stdin"), fmt.Sprint(pipeline.Position{}, false))
-		got, err := s.Counts(ctx, jails.get)
-		must(t, err)
-		equal(t, "counts", got, []pipeline.Count{counts[0], counts[2]})
-		sessions, err := s.Sessions(ctx)
-		must(t, err)
-		equal(t, "sessions", sessions, []Session{{"a", "y", []byte{0}}})
+		equal(t, "counts", counted(), []pipeline.Count{counts[0], counts[2]})
+		equal(t, "memory", remembered(), map[string][]pipeline.Memory{
+			"/var/log/auth.log": {{Jail: "a", Key: "y\x80", Value: []byte{0}}, {Jail: "b", Value: []byte{}}},
+		})
 		value, err := s.Meta(ctx, "k")
 		must(t, err)
 		equal(t, "meta", string(value), "v")
@@ -280,12 +305,38 @@ func TestPositionsCountsSessions(t *testing.T) {
 	p, ok, err = s.Position(ctx, "b", "systemd-journal")
 	must(t, err)
 	equal(t, "journal", fmt.Sprint(p, ok), fmt.Sprint(pipeline.Position{AtNanos: 1790000000250000000}, true))
+	equal(t, "counts", len(counted()), 0)
+	equal(t, "memory", len(remembered()), 0)
+
+	// What is everything takes the place of what was.
+	must(t, s.Save(ctx, &pipeline.Checkpoint{Counts: counts[:2]}))
+	must(t, s.Save(ctx, &pipeline.Checkpoint{Counts: counts[2:], AllCounts: true}))
+	equal(t, "counts", counted(), counts[2:])
+	c.Inputs[0].AllMemory = true
+	must(t, s.Save(ctx, c))
+	equal(t, "memory", len(remembered()), 0)
+}
+
+// However many counts there are, no row is longer than what is read again.
+func TestManyCounts(t *testing.T) {
+	ctx, jails := context.Background(), testJails{}
+	s := open(t, Config{Path: Memory})
+	var c pipeline.Checkpoint
+	for i := range 40_000 {
+		n := pipeline.Count{Jail: jails.get([]string{"a", "b"}[i%2]), ID: pipeline.ParseID(fmt.Sprintf("2001:db8::%x", i)), FirstNanos: int64(i), LastNanos: now.UnixNano(), Failures: 2}
+		n.Times = []int64{n.FirstNanos, n.LastNanos}
+		c.Counts = append(c.Counts, n)
+	}
+	must(t, s.Save(ctx, &c))
+	var longest int
+	must(t, s.db.QueryRow(`SELECT max(length(data)) FROM f2bpipe_counts`).Scan(&longest))
+	if longest > maxBlob {
+		t.Errorf("a row of %d bytes", longest)
+	}
 	got, err := s.Counts(ctx, jails.get)
 	must(t, err)
-	equal(t, "counts", len(got), 0)
-	sessions, err := s.Sessions(ctx)
-	must(t, err)
-	equal(t, "sessions", len(sessions), 0)
+	slices.SortFunc(got, func(a, b pipeline.Count) int { return cmp.Compare(a.FirstNanos, b.FirstNanos) })
+	equal(t, "counts", got, c.Counts)
 }
 
 // runSQL runs statements on a file as another process would.
