@@ -29,18 +29,20 @@ func (e *IDError) Unwrap() error { return e.Err }
 
 // Ban bans IDs by command until untilNanos (or Permanent) and returns when the
 // jail's sinks have them. A ban in force is prolonged if the new end is later.
+// The bans begin a nanosecond after each other, so that lists show them in the
+// order in which they were asked for.
 // changed is the number that were not banned before: the ledger has taken
 // them even where a sink refuses, and keeps trying. err joins an *IDError for
 // each ID that is not enforced, or is ctx's error if ctx was done first.
 func (l *Ledger) Ban(ctx context.Context, j *Jail, ids []ID, nowNanos, untilNanos int64) (changed int, err error) {
 	w := newWait()
 	l.mu.Lock()
-	for _, id := range ids {
+	for i, id := range ids {
 		if untilNanos < nowNanos {
 			w.finish(id, ErrTooLate)
 			continue
 		}
-		if l.take(Ban{Jail: j, ID: id, AtNanos: nowNanos, UntilNanos: untilNanos}, nowNanos, false, w) {
+		if l.take(Ban{Jail: j, ID: id, AtNanos: nowNanos + int64(i), UntilNanos: untilNanos}, nowNanos, false, w) {
 			changed++
 		}
 	}

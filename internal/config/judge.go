@@ -187,7 +187,7 @@ func (r *jailReader) ignore() {
 	}
 	t, _ := r.opts.get("ignoreip")
 	for _, w := range splitWords(t) {
-		item, msg := ignoreItem(w.value())
+		item, msg := ParseIgnoreItem(w.value())
 		if msg != "" {
 			r.wrongValue(Warning, w.value(), "ignoreip", msg)
 		}
@@ -198,9 +198,9 @@ func (r *jailReader) ignore() {
 	}
 }
 
-// ignoreItem tells what one item of ignoreip is; msg warns of what surely was
+// ParseIgnoreItem tells what one item of ignoreip is; msg warns of what surely was
 // meant otherwise.
-func ignoreItem(v Value) (item IgnoreItem, msg string) {
+func ParseIgnoreItem(v Value) (item IgnoreItem, msg string) {
 	item = IgnoreItem{Kind: IgnoreName, Value: v}
 	if path, ok := strings.CutPrefix(v.Text, "file:"); ok {
 		item.Kind, item.Value.Text = IgnoreFile, path

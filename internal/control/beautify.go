@@ -44,7 +44,13 @@ func BeautifyError(e *Exception) string {
 }
 
 // ErrorLine returns what fail2ban-client logs for an exception, at level ERROR.
-func ErrorLine(e *Exception) string { return "NOK: " + Repr(Tuple(e.Args)) }
+func ErrorLine(e *Exception) string {
+	args := e.Args
+	if e.ofSystem() {
+		args = args[:2] // Python keeps the file's name apart
+	}
+	return "NOK: " + Repr(Tuple(args))
+}
 
 // text is a text that is being written. msg grows as fail2ban-client's does:
 // where a value does not fit, it prints what it has so far.

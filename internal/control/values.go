@@ -50,7 +50,22 @@ func (e *Exception) Error() string {
 		}
 		return Str(e.Args[0])
 	}
+	if e.ofSystem() {
+		return fmt.Sprintf("[Errno %s] %s: %s", Str(e.Args[0]), Str(e.Args[1]), Repr(e.Args[2]))
+	}
 	return Repr(Tuple(e.Args))
+}
+
+// ofSystem says whether it is an OSError, or one of its kind, that names a file.
+func (e *Exception) ofSystem() bool {
+	if len(e.Args) != 3 || e.Module != "builtins" {
+		return false
+	}
+	switch e.Name {
+	case "OSError", "FileNotFoundError", "PermissionError", "IsADirectoryError", "NotADirectoryError":
+		return true
+	}
+	return false
 }
 
 // Text returns the arguments as one readable text, for our own commands.
@@ -123,3 +138,15 @@ func ErrorPlain(format string, args ...any) *Exception {
 
 // errorIndex says that a command has too few words.
 func errorIndex() *Exception { return indexError.with("list index out of range") }
+
+// ErrorKey says that a value has no entry of that name.
+func ErrorKey(name string) *Exception { return keyError.with(name) }
+
+// ErrorFile is Python's exception of a system call for a file: its class
+// (FileNotFoundError, PermissionError, OSError …), the number and its text.
+func ErrorFile(class string, number int, text, path string) *Exception {
+	if text != "" && text[0] >= 'a' && text[0] <= 'z' {
+		text = string(text[0]-'a'+'A') + text[1:]
+	}
+	return &Exception{Module: "builtins", Name: class, Args: []any{number, text, path}}
+}

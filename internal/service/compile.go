@@ -25,7 +25,12 @@ type jail struct {
 	other    []omitted
 	blind    time.Duration // blindalarm
 	kernel   kernelOptions
+	idle     bool // a command put it to rest: its logs are not looked at
+	stopped  bool // a client has made it and not started it yet: the same
 }
+
+// reads says whether the jail's logs are looked at.
+func (j *jail) reads() bool { return !j.idle && !j.stopped }
 
 // omitted is an action that is not carried out, and why.
 type omitted struct{ action, reason string }

@@ -69,7 +69,7 @@ func (s *Service) patterns() []string {
 func watchers(jails []*jail, path string) []*jail {
 	var out []*jail
 	for _, j := range jails {
-		if j.logPath(path) != nil {
+		if j.reads() && j.logPath(path) != nil {
 			out = append(out, j)
 		}
 	}

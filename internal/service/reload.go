@@ -216,7 +216,8 @@ func sameRest(a, b *jail) bool {
 		}
 		return out
 	}
-	return slices.Equal(paths(a), paths(b)) && slices.Equal(a.other, b.other) && a.blind == b.blind && a.kernel == b.kernel && sameIgnore(a.config, b.config)
+	return slices.Equal(paths(a), paths(b)) && slices.Equal(a.other, b.other) && a.blind == b.blind && a.kernel == b.kernel && a.idle == b.idle &&
+		a.stopped == b.stopped && sameIgnore(a.config, b.config)
 }
 
 // checkDrops refuses what the sink cannot express, before anything is changed.
@@ -287,6 +288,9 @@ func (s *Service) retarget(c *change) {
 	defer s.mu.Unlock()
 	s.there = map[string]struct{}{}
 	for _, j := range slices.Concat(c.added, c.changed) {
+		if b := c.before[j]; !j.reads() || b != nil && b.idle {
+			continue // an idle jail has seen what there was: it goes on where the file is
+		}
 		for _, p := range j.config.LogPaths {
 			for _, path := range p.Expand() {
 				if in := s.inputs[path]; in == nil || len(in.current().jails) == 0 {

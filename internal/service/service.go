@@ -35,6 +35,7 @@ type Config struct {
 	// UnitJob asks for the type of systemd's job for the service; nil: systemd is asked where it has started us.
 	UnitJob func(context.Context) (string, error)
 	Log     *slog.Logger
+	Level   *slog.LevelVar // what Log lets through; nil: it cannot be changed
 }
 
 // Service is a set of running jails with their ledger and control socket.
@@ -61,6 +62,8 @@ type Service struct {
 	files   *sources.Files // nil: no file is followed
 	alarm   alarm
 
+	settings serverSettings
+
 	mu     sync.Mutex
 	inputs map[string]*input   // by path
 	there  map[string]struct{} // paths that a reload found: they are older than their jail
@@ -86,6 +89,7 @@ func New(cfg Config) (*Service, error) {
 		s.log.Error("jail disabled: its configuration has errors", "jail", name)
 	}
 	s.known, s.daemon = r.known(), r.daemon
+	s.settings.take(&r.main, "")
 	s.setJails(withManual(r.jails))
 	return s, nil
 }
@@ -118,6 +122,11 @@ func withManual(jails []*jail) []*jail {
 		c.BanTime = jails[0].config.BanTime
 	}
 	return append(slices.Clip(jails), &jail{config: c, identity: pipeline.NewJail(Manual, policyOf(c)), drop: &sinks.Action{}})
+}
+
+// builtIn says whether it is the jail that withManual added.
+func (j *jail) builtIn() bool {
+	return j.config.Name == Manual && j.config.Filter == nil && len(j.config.Options) == 0
 }
 
 // jail returns the jail of that name, or nil.

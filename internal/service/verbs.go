@@ -1,18 +1,20 @@
 package service
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/internal/control"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
-// verbs implements control.Verbs over a Service. What a running service cannot
-// change yet is answered as fail2ban answers a command that does not exist.
+// verbs implements control.Verbs over a Service. Settings and actions of jails
+// are in settings*.go, streams in stream.go.
 type verbs struct{ *Service }
 
 var _ control.Verbs = verbs{}
@@ -36,12 +38,15 @@ func (v verbs) ConfigError(text string) {
 	v.log.Error("configuration error found by a client", "problem", text)
 }
 
-// JailNames implements control.Jails.
+// JailNames implements control.Jails. Under fail2ban's names the built-in jail
+// is not shown while it has no ban: there is none in fail2ban.
 func (v verbs) JailNames(context.Context) ([]string, error) {
-	jails := v.jails()
-	names := make([]string, len(jails))
-	for i, j := range jails {
-		names[i] = j.config.Name
+	var names []string
+	for _, j := range v.jails() {
+		if v.cfg.Fail2ban && j.builtIn() && v.ledger.Totals(j.identity).Current == 0 {
+			continue
+		}
+		names = append(names, j.config.Name)
 	}
 	return names, nil
 }
@@ -60,16 +65,35 @@ func (v verbs) JailStatus(_ context.Context, name string, detail control.Detail)
 	if err != nil {
 		return control.JailStatus{}, err
 	}
-	out := control.JailStatus{Backend: j.config.Backend.Name, Files: v.filesOf(j)}
+	c := j.config
+	out := control.JailStatus{Backend: shownBackend(c), Files: logPaths(c), Journal: readsJournal(c), JournalMatch: journalMatches(c)}
 	out.FailedNow, out.FailedTotal = v.window.Failing(j.identity)
 	totals := v.ledger.Totals(j.identity)
 	out.BannedNow, out.BannedTotal = totals.Current, totals.Total
 	if detail >= control.WithBans {
-		for _, b := range v.ledger.Banned(j.identity) {
+		for _, b := range v.bansInOrder(j) {
 			out.Banned = append(out.Banned, b.ID.String())
 		}
 	}
 	return out, nil
+}
+
+// shownBackend is what a jail reads its lines with, as fail2ban names it.
+func shownBackend(c *config.Jail) string {
+	switch {
+	case readsJournal(c):
+		return "systemd"
+	case c.Backend.Name == "" || c.Backend.Name == "auto":
+		return "pyinotify"
+	}
+	return c.Backend.Name
+}
+
+// bansInOrder returns a jail's bans in the order in which they began.
+func (s *Service) bansInOrder(j *jail) []pipeline.Banned {
+	bans := s.ledger.Banned(j.identity)
+	slices.SortStableFunc(bans, func(a, b pipeline.Banned) int { return cmp.Compare(a.AtNanos, b.AtNanos) })
+	return bans
 }
 
 // filesOf returns the files that a jail's lines come from.
@@ -83,20 +107,49 @@ func (v verbs) filesOf(j *jail) []string {
 	return out
 }
 
-// AddJail implements control.Jails.
-func (v verbs) AddJail(context.Context, string, string) error { return control.ErrNotOffered }
+// AddJail implements control.Jails: the jail does not read before it is started.
+func (v verbs) AddJail(ctx context.Context, name, backend string) error {
+	v.reloading.Lock()
+	defer v.reloading.Unlock()
+	if v.jail(name) != nil {
+		return control.ErrorDuplicateJail(name)
+	}
+	c, err := newDraft(name, backend)
+	if err != nil {
+		return err
+	}
+	j, err := compile(c)
+	if err != nil {
+		return err
+	}
+	j.stopped = true
+	return v.apply(ctx, append(slices.Clone(v.jails()), j))
+}
 
-// StartJail implements control.Jails: every jail runs from the start.
-func (v verbs) StartJail(_ context.Context, name string) error {
-	_, err := v.byName(name)
-	return err
+// StartJail implements control.Jails.
+func (v verbs) StartJail(ctx context.Context, name string) error {
+	return v.editJail(ctx, name, func(next *jail, _ *config.Jail) error {
+		next.stopped = false
+		return nil
+	})
 }
 
 // StopJail implements control.Jails.
-func (v verbs) StopJail(context.Context, string) error { return control.ErrNotOffered }
+func (v verbs) StopJail(ctx context.Context, name string) error {
+	v.reloading.Lock()
+	defer v.reloading.Unlock()
+	if _, err := v.byName(name); err != nil {
+		return err
+	}
+	return v.apply(ctx, replaced(v.jails(), name, nil))
+}
 
 // StopAllJails implements control.Jails.
-func (v verbs) StopAllJails(context.Context) error { return control.ErrNotOffered }
+func (v verbs) StopAllJails(ctx context.Context) error {
+	v.reloading.Lock()
+	defer v.reloading.Unlock()
+	return v.apply(ctx, nil)
+}
 
 // BanList implements control.Bans.
 func (v verbs) BanList(_ context.Context, name string) ([]control.Ban, error) {
@@ -105,7 +158,7 @@ func (v verbs) BanList(_ context.Context, name string) ([]control.Ban, error) {
 		return nil, err
 	}
 	var out []control.Ban
-	for _, b := range v.ledger.Banned(j.identity) {
+	for _, b := range v.bansInOrder(j) {
 		c := control.Ban{ID: b.ID.String(), At: time.Unix(0, b.AtNanos), BanTime: -time.Second}
 		if b.UntilNanos != pipeline.Permanent {
 			c.BanTime = time.Duration(b.UntilNanos - b.AtNanos)
@@ -174,75 +227,11 @@ func (v verbs) Attempt(_ context.Context, name, id string, matches []string) (in
 	if err != nil {
 		return 0, err
 	}
-	now := v.clock.Now()
-	for range max(1, len(matches)) {
-		f := pipeline.Failure{Jail: j.identity, ID: pipeline.ParseID(id), AtNanos: now, Count: 1, Attempts: 1}
-		if v.guard.Ignores(&f) {
-			return 0, nil
-		}
-		v.line.Count(&f)
+	n := max(1, len(matches))
+	f := pipeline.Failure{Jail: j.identity, ID: pipeline.ParseID(id), AtNanos: v.clock.Now(), Count: n, Attempts: n}
+	if v.guard.Ignores(&f) {
+		return 0, nil
 	}
+	v.line.Count(&f)
 	return 1, nil
-}
-
-// ServerSettings implements control.Settings.
-func (v verbs) ServerSettings(context.Context) (control.ServerSettings, error) {
-	return control.ServerSettings{}, control.ErrNotOffered
-}
-
-// ChangeServer implements control.Settings.
-func (v verbs) ChangeServer(context.Context, string, string) error { return control.ErrNotOffered }
-
-// JailSettings implements control.Settings.
-func (v verbs) JailSettings(context.Context, string) (control.JailSettings, error) {
-	return control.JailSettings{}, control.ErrNotOffered
-}
-
-// ChangeJail implements control.Settings.
-func (v verbs) ChangeJail(context.Context, string, control.Change) error {
-	return control.ErrNotOffered
-}
-
-// ActionNames implements control.Actions.
-func (v verbs) ActionNames(_ context.Context, name string) ([]string, error) {
-	j, err := v.byName(name)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, a := range j.config.Actions {
-		out = append(out, a.ActName)
-	}
-	return out, nil
-}
-
-// Action implements control.Actions.
-func (v verbs) Action(context.Context, string, string) (control.Action, error) {
-	return control.Action{}, control.ErrNotOffered
-}
-
-// AddAction implements control.Actions.
-func (v verbs) AddAction(context.Context, string, control.NewAction) error {
-	return control.ErrNotOffered
-}
-
-// DeleteAction implements control.Actions.
-func (v verbs) DeleteAction(context.Context, string, string) error { return control.ErrNotOffered }
-
-// ChangeAction implements control.Actions.
-func (v verbs) ChangeAction(context.Context, string, string, string, string) error {
-	return control.ErrNotOffered
-}
-
-// CallAction implements control.Actions.
-func (v verbs) CallAction(context.Context, string, string, string, json.RawMessage) (any, error) {
-	return nil, control.ErrNotOffered
-}
-
-// Configure implements control.Streams.
-func (v verbs) Configure(context.Context, *control.Stream) error { return control.ErrNotOffered }
-
-// Reload implements control.Streams.
-func (v verbs) Reload(context.Context, control.ReloadOptions, *control.Stream) error {
-	return control.ErrNotOffered
 }

@@ -1,0 +1,162 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/f2bpipe/f2bpipe/internal/config"
+	"github.com/f2bpipe/f2bpipe/internal/control"
+)
+
+// serverSettings are the options of the service that fail2ban.conf has and
+// clients read and change. Safe for concurrent use.
+type serverSettings struct {
+	mu sync.Mutex
+	control.ServerSettings
+	allowIPv6 string
+}
+
+// take takes the options of a configuration that was read. target is where the
+// log goes, which may be otherwise than the configuration has it; empty: as
+// configured.
+func (s *serverSettings) take(m *config.Main, target string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.LogLevel, s.LogTarget, s.SyslogSocket = strings.ToUpper(m.LogLevel.Text), m.LogTarget.Text, m.SyslogSocket.Text
+	if target != "" {
+		s.LogTarget = target
+	}
+	s.DBFile, s.allowIPv6 = m.DBFile.Text, m.AllowIPv6.Text
+	if strings.EqualFold(s.DBFile, "none") {
+		s.DBFile = ""
+	}
+	s.DBPurgeAge = m.DBPurgeAge
+	if s.DBMaxMatches = m.DBMaxMatches; s.DBMaxMatches < 0 {
+		s.DBMaxMatches = 10
+	}
+	s.StackSize, _ = strconv.Atoi(m.StackSize.Text) // it was judged when it was read
+}
+
+func (s *serverSettings) get() control.ServerSettings {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ServerSettings
+}
+
+// ServerSettings implements control.Settings.
+func (v verbs) ServerSettings(context.Context) (control.ServerSettings, error) {
+	return v.settings.get(), nil
+}
+
+// ChangeServer implements control.Settings.
+func (v verbs) ChangeServer(_ context.Context, option, value string) error {
+	now := v.settings.get()
+	var err error
+	switch option {
+	case "loglevel":
+		var level slog.Level
+		if value, level, err = logLevel(value); err == nil {
+			now.LogLevel = value
+			v.setLogLevel(level)
+		}
+	case "logtarget":
+		if err = v.setLogTarget(value); err == nil {
+			now.LogTarget = value
+		}
+	case "syslogsocket":
+		now.SyslogSocket = value
+	case "allowipv6":
+		v.settings.mu.Lock()
+		v.settings.allowIPv6 = value
+		v.settings.mu.Unlock()
+		return nil
+	case "dbfile":
+		err = v.keepsDatabase(now.DBFile, value)
+	case "dbmaxmatches":
+		if now.DBFile != "" {
+			now.DBMaxMatches, err = strconv.Atoi(value)
+		}
+	case "dbpurgeage":
+		if now.DBFile != "" {
+			now.DBPurgeAge, err = purgeAge(value)
+		}
+	case "thread.stacksize":
+		now.StackSize, err = strconv.Atoi(value)
+	default:
+		return control.ErrNotOffered
+	}
+	if err != nil {
+		return err
+	}
+	v.settings.mu.Lock()
+	v.settings.ServerSettings = now
+	v.settings.mu.Unlock()
+	return nil
+}
+
+func purgeAge(value string) (time.Duration, error) {
+	d, err := config.ParseDuration(value)
+	if err != nil || d < 0 {
+		return 0, control.ErrorValue("dbpurgeage = %s: expected a time such as 86400 or 1d", value)
+	}
+	return d, nil
+}
+
+// keepsDatabase refuses another database than the one in use: bans and
+// positions of the jails that run are in it.
+func (v verbs) keepsDatabase(now, value string) error {
+	if strings.EqualFold(now, value) || now == "" && strings.EqualFold(value, "none") {
+		return nil
+	}
+	return &control.Exception{Module: "builtins", Name: "RuntimeError", Args: []any{"Cannot change database when there are jails present"}}
+}
+
+// logLevels are fail2ban's levels by the names that it takes; each as the name
+// that it shows and as a level of ours.
+var logLevels = map[string]struct {
+	name  string
+	level slog.Level
+}{
+	"CRITICAL": {"CRITICAL", slog.LevelError + 4}, "FATAL": {"CRITICAL", slog.LevelError + 4}, "ERROR": {"ERROR", slog.LevelError},
+	"WARNING": {"WARNING", slog.LevelWarn}, "WARN": {"WARNING", slog.LevelWarn}, "NOTICE": {"NOTICE", slog.LevelInfo + 2},
+	"INFO": {"INFO", slog.LevelInfo}, "MSG": {"MSG", slog.LevelInfo - 1}, "DEBUG": {"DEBUG", slog.LevelDebug},
+	"TRACEDEBUG": {"TRACEDEBUG", slog.LevelDebug - 2}, "HEAVYDEBUG": {"HEAVYDEBUG", slog.LevelDebug - 4}, "NOTSET": {"NOTSET", slog.LevelDebug - 8},
+}
+
+// logLevel reads a level as fail2ban takes it: a name, or a number of Python's
+// logging.
+func logLevel(value string) (name string, level slog.Level, err error) {
+	upper := strings.ToUpper(strings.TrimSpace(value))
+	if known, ok := logLevels[upper]; ok {
+		return known.name, known.level, nil
+	}
+	n, err := strconv.Atoi(upper)
+	if err != nil || n < 0 {
+		return "", 0, control.ErrorValue("Invalid log level %s", control.Repr(value))
+	}
+	// Python's 10 a level, ours 4: INFO is 20 there and 0 here.
+	return strconv.Itoa(n), slog.Level((n - 20) * 4 / 10), nil
+}
+
+// errNoLogTarget is why the log cannot go elsewhere.
+var errNoLogTarget = errors.New("Failed to change log target") //nolint:staticcheck // fail2ban's text
+
+// setLogLevel lets through what is at least of a level.
+func (s *Service) setLogLevel(level slog.Level) {
+	if s.cfg.Level != nil {
+		s.cfg.Level.Set(level)
+	}
+}
+
+// setLogTarget sends the log elsewhere.
+func (s *Service) setLogTarget(target string) error {
+	if target == s.settings.get().LogTarget {
+		return nil
+	}
+	return errNoLogTarget
+}

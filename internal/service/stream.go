@@ -1,0 +1,188 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/f2bpipe/f2bpipe/internal/config"
+	"github.com/f2bpipe/f2bpipe/internal/control"
+)
+
+// Configure implements control.Streams: jails of the stream that run already
+// are changed to what it says.
+func (v verbs) Configure(ctx context.Context, st *control.Stream) error {
+	v.reloading.Lock()
+	defer v.reloading.Unlock()
+	drafts, err := v.drafts(st)
+	if err != nil {
+		return err
+	}
+	jails := v.jails()
+	for _, d := range drafts {
+		jails = replaced(jails, d.config.Name, d)
+	}
+	return v.take(ctx, st, jails)
+}
+
+// Reload implements control.Streams. Everything is compiled before anything is
+// touched: one expression that is wrong leaves all jails as they are, where
+// fail2ban would have stopped them.
+func (v verbs) Reload(ctx context.Context, o control.ReloadOptions, st *control.Stream) error {
+	v.reloading.Lock()
+	defer v.reloading.Unlock()
+	defer v.tellReloading()()
+	if o.Jail != "" && !o.IfExists && v.jail(o.Jail) == nil {
+		return control.ErrorUnknownJail(o.Jail)
+	}
+	drafts, err := v.drafts(st)
+	if err != nil {
+		v.log.Error("reload refused, nothing has changed", "jail", o.Jail, "problem", err)
+		return err
+	}
+	jails := drafts
+	if o.Jail != "" {
+		jails = v.jails()
+		if named(drafts, o.Jail) == nil {
+			jails = replaced(jails, o.Jail, nil)
+		}
+		for _, d := range drafts {
+			jails = replaced(jails, d.config.Name, d)
+		}
+	}
+	if err := v.anew(ctx, o.Jail, jails, o.Restart, o.Unban); err != nil {
+		return err
+	}
+	return v.take(ctx, st, jails)
+}
+
+// take puts the options of the server and the jails of a stream in force.
+func (v verbs) take(ctx context.Context, st *control.Stream, jails []*jail) error {
+	for _, text := range st.Errors {
+		v.ConfigError(text)
+	}
+	for _, change := range st.Server {
+		if err := v.ChangeServer(ctx, change.Option, change.Value); err != nil {
+			return err
+		}
+	}
+	return v.apply(ctx, jails)
+}
+
+// anew does what a reload does before the new values are in force: it ends the
+// bans of a jail (empty: of all) for good, or stops it, so that it begins again
+// with what the store has. The jails that follow are known to be in order.
+// The caller holds s.reloading.
+func (s *Service) anew(ctx context.Context, name string, next []*jail, restart, unban bool) error {
+	if !restart && !unban {
+		return nil
+	}
+	if _, err := s.plan("", &reading{jails: next}); err != nil {
+		return err
+	}
+	rest := []*jail{}
+	for _, j := range s.jails() {
+		if name != "" && j.config.Name != name {
+			rest = append(rest, j)
+			continue
+		}
+		if !unban {
+			continue
+		}
+		if _, err := s.ledger.Unban(ctx, j.identity, nil, s.clock.Now()); err != nil {
+			s.log.Error("unban", "jail", j.config.Name, "problem", err)
+		}
+	}
+	if !restart {
+		return nil
+	}
+	return s.apply(ctx, rest)
+}
+
+// drafts compiles the jails of a stream. The error joins everything that is
+// wrong with any of them.
+func (s *Service) drafts(st *control.Stream) ([]*jail, error) {
+	var out []*jail
+	var errs []error
+	for _, sj := range st.Jails {
+		j, err := s.draft(sj)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out = append(out, j)
+	}
+	return out, errors.Join(errs...)
+}
+
+// draft compiles one jail of a stream.
+func (s *Service) draft(sj *control.StreamJail) (*jail, error) {
+	before := s.jail(sj.Name)
+	var c *config.Jail
+	stopped := !sj.Started
+	switch {
+	case sj.Added:
+		var err error
+		if c, err = newDraft(sj.Name, sj.Backend); err != nil {
+			return nil, err
+		}
+		if before != nil {
+			c.Counter = before.config.Counter
+			keepOwn(c, before.config)
+		}
+	case before == nil:
+		return nil, control.ErrorUnknownJail(sj.Name)
+	default:
+		c, stopped = draftOf(before.config), before.stopped && !sj.Started
+	}
+	for _, ch := range sj.Changes {
+		if ch.Option == "idle" {
+			continue // a reload wakes every jail
+		}
+		if err := changeDraft(c, ch); err != nil {
+			return nil, err
+		}
+	}
+	for _, sa := range sj.Actions {
+		if err := streamAction(c, sa); err != nil {
+			return nil, err
+		}
+	}
+	j, err := compile(c)
+	if err != nil {
+		return nil, err
+	}
+	j.stopped = stopped
+	return j, nil
+}
+
+// keepOwn keeps those of our own options that a stream of fail2ban's client
+// cannot carry.
+func keepOwn(c, before *config.Jail) {
+	for name, v := range before.Options {
+		if _, set := c.Options[name]; !set && slices.Contains(ownOptions, name) {
+			c.Options[name] = v
+		}
+	}
+}
+
+// ownOptions are the options of a jail that only we have.
+var ownOptions = []string{"blindalarm", "counter"}
+
+func streamAction(c *config.Jail, sa *control.StreamAction) error {
+	if sa.Added {
+		if err := addAction(c, sa.NewAction); err != nil {
+			return err
+		}
+	}
+	i, err := actionOf(c, sa.Name)
+	if err != nil {
+		return err
+	}
+	for _, p := range sa.Properties {
+		if err := setProperty(&c.Actions[i], p.Name, p.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
