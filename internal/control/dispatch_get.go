@@ -256,11 +256,12 @@ func (b Ban) end() time.Time {
 }
 
 // wholeSeconds is how a ban's length is written: cut to seconds, -1 for ever.
+// Bans of one command begin nanoseconds after each other and end together.
 func wholeSeconds(d time.Duration) int64 {
 	if d < 0 {
 		return -1
 	}
-	return int64(d / time.Second)
+	return int64(d.Round(time.Microsecond) / time.Second)
 }
 
 func stamp(t time.Time) string { return t.Local().Format(time.DateTime) }

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -143,8 +142,6 @@ func logLevel(value string) (name string, level slog.Level, err error) {
 	return strconv.Itoa(n), slog.Level((n - 20) * 4 / 10), nil
 }
 
-// errNoLogTarget is why the log cannot go elsewhere.
-var errNoLogTarget = errors.New("Failed to change log target") //nolint:staticcheck // fail2ban's text
 
 // setLogLevel lets through what is at least of a level.
 func (s *Service) setLogLevel(level slog.Level) {
@@ -158,5 +155,5 @@ func (s *Service) setLogTarget(target string) error {
 	if target == s.settings.get().LogTarget {
 		return nil
 	}
-	return errNoLogTarget
+	return control.ErrorPlain("Failed to change log target")
 }
