@@ -142,7 +142,6 @@ func logLevel(value string) (name string, level slog.Level, err error) {
 	return strconv.Itoa(n), slog.Level((n - 20) * 4 / 10), nil
 }
 
-
 // setLogLevel lets through what is at least of a level.
 func (s *Service) setLogLevel(level slog.Level) {
 	if s.cfg.Level != nil {

@@ -3,7 +3,7 @@ package service
 import (
 	"context"
 	"errors"
-	"slices"
+	"strings"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/internal/control"
@@ -156,18 +156,15 @@ func (s *Service) draft(sj *control.StreamJail) (*jail, error) {
 	return j, nil
 }
 
-// keepOwn keeps those of our own options that a stream of fail2ban's client
-// cannot carry.
+// keepOwn keeps the options that a stream of fail2ban's client cannot carry:
+// our own ones of the jail.
 func keepOwn(c, before *config.Jail) {
 	for name, v := range before.Options {
-		if _, set := c.Options[name]; !set && slices.Contains(ownOptions, name) {
+		if _, set := c.Options[name]; !set && !strings.HasPrefix(name, "bantime.") {
 			c.Options[name] = v
 		}
 	}
 }
-
-// ownOptions are the options of a jail that only we have.
-var ownOptions = []string{"blindalarm", "counter"}
 
 func streamAction(c *config.Jail, sa *control.StreamAction) error {
 	if sa.Added {
