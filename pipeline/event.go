@@ -21,6 +21,7 @@ const (
 type Event struct {
 	Kind    EventKind
 	Ban     Ban   // in force, or as decided where it is not
+	Leaks   int   // EventAlready: the number of it, from 1, while the ban is in force
 	AtNanos int64 // EventAlready: log time of the failure that leaked; else the clock's
 	Expired bool  // EventUnban: its time was over
 	Err     error // EventRefused: why

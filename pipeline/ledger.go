@@ -170,7 +170,7 @@ func (l *Ledger) take(b Ban, nowNanos int64, leaky bool, w *wait) bool {
 		if leaky {
 			h.leaks++
 			t.Leaks++
-			l.tell(Event{Kind: EventAlready, Ban: h.ban, AtNanos: b.AtNanos})
+			l.tell(Event{Kind: EventAlready, Ban: h.ban, Leaks: h.leaks, AtNanos: b.AtNanos})
 		}
 		return false
 	}

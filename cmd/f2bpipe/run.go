@@ -16,12 +16,18 @@ type runCmd struct {
 	DryRun bool   `help:"Ban nothing: print what would be done."`
 	JSON   bool   `name:"json" help:"With --dry-run: one JSON object a decision."`
 	kernelFlags
+	logFlags
 }
 
 // Run runs the service until it is stopped.
 func (c *runCmd) Run(ctx context.Context, s *streams) error {
+	out, err := c.logFlags.open(c.options(), s)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
 	cfg := service.Config{
-		Options: c.kernelFlags.over(c.options()), Other: c.other(), Socket: c.Socket, Version: version, Log: slog.New(slog.NewTextHandler(s.err, nil)),
+		Options: c.kernelFlags.over(c.options()), Other: c.other(), Socket: c.Socket, Version: version, Log: slog.New(out.Handler("fail2ban.server")), Out: out,
 	}
 	if c.DryRun {
 		cfg.DryRun = pipeline.Sink(&sinks.DryRun{W: s.out, JSON: c.JSON})

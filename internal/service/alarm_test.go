@@ -34,7 +34,7 @@ func TestBlindWithoutMatch(t *testing.T) {
 	blind() // the log stands still
 
 	tr.log("default.log", failed("203.0.113.1")...)
-	s.log.wait(t, 3, "msg=found", "203.0.113.1")
+	s.log.wait(t, 3, "Found 203.0.113.1 ")
 	after(0)
 	for range blindLines {
 		tr.log("default.log", "nothing of interest")
@@ -56,7 +56,7 @@ func TestBlindWithoutMatch(t *testing.T) {
 		t.Errorf("logged %d times", n)
 	}
 	tr.log("default.log", failed("203.0.113.1")...)
-	s.log.wait(t, 6, "msg=found", "203.0.113.1")
+	s.log.wait(t, 6, "Found 203.0.113.1 ")
 	after(26 * time.Hour)
 	blind()
 }

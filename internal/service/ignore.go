@@ -1,7 +1,6 @@
 package service
 
 import (
-	"context"
 	"log/slog"
 	"reflect"
 
@@ -11,8 +10,8 @@ import (
 )
 
 // newGuard returns what knows whom the jails never count, without jails.
-func newGuard(log *slog.Logger) *ignore.Guard {
-	return ignore.New(ignore.Config{Observer: ignoreLog{log}.observe, Log: log})
+func newGuard(log *slog.Logger, lines banLog) *ignore.Guard {
+	return ignore.New(ignore.Config{Observer: lines.ignored, Log: log})
 }
 
 // ignoreRules is what a configured jail says about whom it never counts.
@@ -48,12 +47,4 @@ func sameIgnore(a, b *config.Jail) bool { return reflect.DeepEqual(ignoreRules(a
 func needsFields(j *jail) bool {
 	r := ignoreRules(j.config)
 	return r.NeedsFields()
-}
-
-// ignoreLog logs whom a jail does not count.
-type ignoreLog struct{ log *slog.Logger }
-
-func (l ignoreLog) observe(j *pipeline.Jail, id pipeline.ID, by ignore.Source) {
-	l.log.LogAttrs(context.Background(), slog.LevelInfo, "ignore", slog.String("jail", j.Name),
-		slog.String("id", id.String()), slog.String("by", by.String()))
 }

@@ -15,12 +15,12 @@ func TestIgnoredAndReload(t *testing.T) {
 	s := tr.start()
 	tr.log("web.log", failed("203.0.113.1", "203.0.113.1", "203.0.113.200", "203.0.113.2", "203.0.113.2")...)
 	tr.log("mail.log", failed("127.0.0.1", "203.0.113.1", "203.0.113.1")...)
-	s.log.wait(t, 2, "msg=ignore", "jail=web", "id=203.0.113.1 ", "by=ip")
-	s.log.wait(t, 1, "msg=ignore", "jail=web", "id=203.0.113.200", "by=ip")
-	s.log.wait(t, 1, "msg=ignore", "jail=mail", "id=127.0.0.1", `by="ignoreself rule"`)
+	s.log.wait(t, 2, "INFO    [web] Ignore 203.0.113.1 by ip\n")
+	s.log.wait(t, 1, "[web] Ignore 203.0.113.200 by ip\n")
+	s.log.wait(t, 1, "[mail] Ignore 127.0.0.1 by ignoreself rule\n")
 	s.out.wait(t, 1, `"ban"`, `"web"`, "203.0.113.2")
 	s.out.wait(t, 1, `"ban"`, `"mail"`, "203.0.113.1")
-	if s.out.times(`"ban"`, `"web"`, `"203.0.113.1"`) > 0 || s.log.times("msg=found", "jail=web", "id=203.0.113.1 ") > 0 {
+	if s.out.times(`"ban"`, `"web"`, `"203.0.113.1"`) > 0 || s.log.times("[web] Found 203.0.113.1 ") > 0 {
 		t.Error("who is ignored was found or banned")
 	}
 	web := s.jail("web").identity
@@ -40,8 +40,8 @@ func TestIgnoredAndReload(t *testing.T) {
 	}
 	tr.log("web.log", failed("203.0.113.4", "203.0.113.4", "203.0.113.1", "203.0.113.1", "203.0.113.2")...)
 	s.out.wait(t, 1, `"ban"`, `"web"`, `"203.0.113.1"`)
-	s.log.wait(t, 1, "msg=ignore", "jail=web", "id=203.0.113.4", "by=command")
-	s.log.wait(t, 1, "msg=ignore", "jail=web", "id=203.0.113.2", "by=ip")
+	s.log.wait(t, 1, "[web] Ignore 203.0.113.4 by command\n")
+	s.log.wait(t, 1, "[web] Ignore 203.0.113.2 by ip\n")
 	if s.out.times("203.0.113.4") > 0 {
 		t.Error("the command's answer was not heard")
 	}

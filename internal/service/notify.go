@@ -124,7 +124,7 @@ func (s *Service) obey(ctx context.Context, c caught) {
 			// What came of it, Reload has logged.
 			_, _ = s.Reload(ctx, "")
 		case <-c.reopen:
-			s.log.Info("nothing to reopen: the log goes to stderr")
+			_, _ = s.reopenLog() // which has logged it
 		case <-ctx.Done():
 			return
 		}

@@ -29,8 +29,8 @@ func TestReloadChangesOnlyWhatChanged(t *testing.T) {
 	tr.log("same.log", failed("203.0.113.1", "203.0.113.1", "203.0.113.2")...)
 	tr.log("other.log", failed("203.0.113.3")...)
 	tr.log("gone.log", failed("203.0.113.4", "203.0.113.4")...)
-	s.log.wait(t, 1, "msg=found", "id=203.0.113.2")
-	s.log.wait(t, 1, "msg=found", "id=203.0.113.3")
+	s.log.wait(t, 1, "Found 203.0.113.2 ")
+	s.log.wait(t, 1, "Found 203.0.113.3 ")
 	s.out.wait(t, 1, `"ban"`, "203.0.113.1")
 	s.out.wait(t, 1, `"ban"`, "203.0.113.4")
 	same, other := s.inputs[tr.path("same.log")].current(), s.inputs[tr.path("other.log")].current()
@@ -51,7 +51,7 @@ func TestReloadChangesOnlyWhatChanged(t *testing.T) {
 	tr.log("same.log", failed("203.0.113.2")...)
 	s.out.wait(t, 1, `"ban"`, `"same"`, "203.0.113.2")
 	tr.log("other.log", "login refused from 203.0.113.3")
-	s.log.wait(t, 2, "msg=found", "id=203.0.113.3")
+	s.log.wait(t, 2, "Found 203.0.113.3 ")
 	tr.log("other.log", failed("203.0.113.3")...)
 	s.out.wait(t, 1, `"ban"`, `"other"`, "203.0.113.3", `"failures":3`)
 	if got := s.status(t, "same").Banned.List; len(got) != 2 {
@@ -177,7 +177,7 @@ func TestReloadLosesNothing(t *testing.T) {
 		tr.write("jail.local", texts[(i+1)%2])
 		s.reload(t, "")
 	}
-	s.log.wait(t, rounds*perRound, "msg=found", "jail=stays")
+	s.log.wait(t, rounds*perRound, "[stays] Found ")
 	close(done)
 	beside.Wait()
 	if _, total := s.window.Failing(s.jail("stays").identity); total != rounds*perRound {

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/internal/control"
 	"github.com/f2bpipe/f2bpipe/internal/ignore"
+	"github.com/f2bpipe/f2bpipe/internal/logtarget"
 	"github.com/f2bpipe/f2bpipe/matchers"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 	"github.com/f2bpipe/f2bpipe/sinks"
@@ -36,6 +38,9 @@ type Config struct {
 	UnitJob func(context.Context) (string, error)
 	Log     *slog.Logger
 	Level   *slog.LevelVar // what Log lets through; nil: it cannot be changed
+	// Out is the log in fail2ban's format: Found, Ban, Unban… Nil: nobody reads
+	// it. Who made it closes it.
+	Out *logtarget.Log
 }
 
 // Service is a set of running jails with their ledger and control socket.
@@ -48,6 +53,9 @@ type Service struct {
 	resolver matchers.Resolver
 	guard    *ignore.Guard // whom the jails never count
 	other    *OtherDir     // nil: none
+
+	out        *logtarget.Log // in fail2ban's format
+	mainTarget string         // logtarget as fail2ban.conf has it
 
 	daemon  bool            // expiry = daemon
 	nft     *sinks.NFTables // nil in a dry run
@@ -89,19 +97,36 @@ func New(cfg Config) (*Service, error) {
 		s.log.Error("jail disabled: its configuration has errors", "jail", name)
 	}
 	s.known, s.daemon = r.known(), r.daemon
-	s.settings.take(&r.main, "")
+	target := ""
+	if cfg.Out != nil {
+		target = cfg.Out.Target()
+	}
+	s.settings.take(&r.main, target)
+	s.mainTarget = r.main.LogTarget.Text
 	s.setJails(withManual(r.jails))
 	return s, nil
 }
 
 func newService(cfg Config, clock *pipeline.Clock) *Service {
 	s := &Service{
-		cfg: cfg, log: cfg.Log, socket: cfg.Socket, clock: clock, inputs: map[string]*input{}, resolver: newResolver(),
-		guard:  newGuard(cfg.Log),
+		cfg: cfg, log: cfg.Log, out: outOf(cfg), socket: cfg.Socket, clock: clock, inputs: map[string]*input{}, resolver: newResolver(),
 		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {},
 	}
+	s.guard = newGuard(cfg.Log, banLog{s.out})
 	s.setJails(nil)
 	return s
+}
+
+// outOf returns the log in fail2ban's format.
+func outOf(cfg Config) *logtarget.Log {
+	if cfg.Out != nil {
+		return cfg.Out
+	}
+	out, err := logtarget.New(logtarget.Config{Stdout: io.Discard, Stderr: io.Discard})
+	if err != nil {
+		panic(err) // the defaults are understood
+	}
+	return out
 }
 
 // jails returns the jails that run. The slice is never changed.
@@ -172,7 +197,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.open(logObserver{s.log}); err != nil {
+	if err := s.open(observer{banLog{s.out}}); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	for _, j := range s.jails() {
@@ -180,7 +205,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	p := pipeline.New(pipeline.Config{
 		Window: s.window, Ledger: s.ledger, Clock: s.clock, Sources: s.sources(), Flushers: []*pipeline.Flusher{s.flusher},
-		Stay: true, Ignore: s.guard, Watch: foundLog{s.log}, Log: s.log,
+		Stay: true, Ignore: s.guard, Watch: watcher{banLog{s.out}}, Log: s.log,
 	})
 	s.line = p
 	var serving sync.WaitGroup
@@ -213,6 +238,9 @@ func (s *Service) announce(j *jail) {
 	if checkedJournal(j.config, found) != nil {
 		s.log.Warn("the journal is not read by this version: the jail sees what a log file of its logpath holds; pipe the journal in with f2bpipe pipe",
 			"jail", j.config.Name)
+	}
+	if path, is := s.unwritten(j); is {
+		s.log.Warn("the jail reads our log from a file that we do not write: run with --logtarget config", "jail", j.config.Name, "file", path)
 	}
 	for _, o := range j.other {
 		s.log.Warn("action is not carried out", "jail", j.config.Name, "action", o.action, "reason", o.reason)

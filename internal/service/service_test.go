@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
+	"github.com/f2bpipe/f2bpipe/internal/logtarget"
 	"github.com/f2bpipe/f2bpipe/sinks"
 )
 
@@ -159,10 +160,14 @@ func (tr *site) start(set ...func(*Config)) *running {
 		Options: config.Options{Dir: tr.dir}, Socket: tr.path("sock"), Version: "test",
 		DryRun: &sinks.DryRun{W: r.out, JSON: true}, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
+	var err error
+	if cfg.Out, err = logtarget.New(logtarget.Config{Stderr: r.log}); err != nil {
+		tr.t.Fatal(err)
+	}
+	tr.t.Cleanup(cfg.Out.Close)
 	for _, f := range set {
 		f(&cfg)
 	}
-	var err error
 	if r.Service, err = New(cfg); err != nil {
 		tr.t.Fatal(err)
 	}

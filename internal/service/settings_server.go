@@ -62,12 +62,16 @@ func (v verbs) ChangeServer(_ context.Context, option, value string) error {
 		if value, level, err = logLevel(value); err == nil {
 			now.LogLevel = value
 			v.setLogLevel(level)
+			err = v.out.SetLevel(value)
 		}
 	case "logtarget":
 		if err = v.setLogTarget(value); err == nil {
-			now.LogTarget = value
+			now.LogTarget = v.out.Target()
 		}
 	case "syslogsocket":
+		if v.out.SetSyslogSocket(value) != nil {
+			err = control.ErrorPlain("Failed to change syslog socket")
+		}
 		now.SyslogSocket = value
 	case "allowipv6":
 		v.settings.mu.Lock()
@@ -154,5 +158,10 @@ func (s *Service) setLogTarget(target string) error {
 	if target == s.settings.get().LogTarget {
 		return nil
 	}
-	return control.ErrorPlain("Failed to change log target")
+	if err := s.out.SetTarget(target); err != nil {
+		s.log.Error("log target is not changed", "problem", err)
+		return control.ErrorPlain("Failed to change log target")
+	}
+	s.log.Info("log target is another one", "target", s.out.Target())
+	return nil
 }

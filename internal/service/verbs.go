@@ -29,9 +29,8 @@ func (v verbs) Stop(context.Context) error {
 	return nil
 }
 
-// FlushLogs implements control.Lifecycle. The log goes to stderr: there is
-// nothing to reopen.
-func (v verbs) FlushLogs(context.Context) (rolled bool, err error) { return false, nil }
+// FlushLogs implements control.Lifecycle.
+func (v verbs) FlushLogs(context.Context) (rolled bool, err error) { return v.reopenLog() }
 
 // ConfigError implements control.Lifecycle.
 func (v verbs) ConfigError(text string) {
@@ -232,6 +231,7 @@ func (v verbs) Attempt(_ context.Context, name, id string, matches []string) (in
 	if v.guard.Ignores(&f) {
 		return 0, nil
 	}
+	banLog{v.out}.attempt(&f)
 	v.line.Count(&f)
 	return 1, nil
 }

@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/config":         {"internal/config/formula"},
 	"internal/control":        {},
 	"internal/stock":          {},
+	"internal/logtarget":      {},
 	"internal/store":          {"pipeline"},
 	"internal/ignore":         {"pipeline"},
 	"internal/testenv":        {},
