@@ -19,7 +19,10 @@ const (
 	VerbStop   = "stop"   // nothing -> nothing
 	VerbPause  = "pause"  // PauseArgs -> Paused
 	VerbReload = "reload" // ReloadArgs -> Reloaded
-	VerbDecide = "decide" // []Decision -> Done: what a pipe has decided
+	// VerbRestart: nothing -> nothing. The service begins anew in the same
+	// process, which takes up a new binary and the whole configuration.
+	VerbRestart = "restart"
+	VerbDecide  = "decide" // []Decision -> Done: what a pipe has decided
 )
 
 // BanArgs are bans by command.
@@ -86,6 +89,8 @@ func (v verbs) Native(ctx context.Context, verb string, args json.RawMessage) (a
 		return with(args, func(a ReloadArgs) (any, error) { return v.Service.Reload(ctx, a.Jail) })
 	case VerbStop:
 		return nil, v.Stop(ctx)
+	case VerbRestart:
+		return nil, v.restart(ctx)
 	case VerbPause:
 		return with(args, func(a PauseArgs) (any, error) { return v.pause(a) })
 	}

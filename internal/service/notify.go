@@ -121,6 +121,9 @@ func (s *Service) obey(ctx context.Context, c caught) {
 	for {
 		select {
 		case <-c.reload:
+			if s.cfg.Fail2ban {
+				continue // fail2ban's daemon takes no notice of it
+			}
 			// What came of it, Reload has logged.
 			_, _ = s.Reload(ctx, "")
 		case <-c.reopen:

@@ -93,6 +93,7 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	}
 	err = line.Run(runCtx)
 	stopServing()
+	close(s.down)
 	serving.Wait()
 	out := s.piped(input)
 	// The bans stay: their elements end by themselves.

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
-	"github.com/f2bpipe/f2bpipe/internal/control"
 	"github.com/f2bpipe/f2bpipe/internal/ignore"
 	"github.com/f2bpipe/f2bpipe/internal/logtarget"
 	"github.com/f2bpipe/f2bpipe/matchers"
@@ -40,7 +38,11 @@ type Config struct {
 	Level   *slog.LevelVar // what Log lets through; nil: it cannot be changed
 	// Out is the log in fail2ban's format: Found, Ban, Unban… Nil: nobody reads
 	// it. Who made it closes it.
-	Out *logtarget.Log
+	Out     *logtarget.Log
+	PidFile string // written while it runs; empty: none
+	// StatusSocket is a second socket, for who may only look; empty: the configuration's, or none.
+	StatusSocket string
+	StatusGroup  string // the group that may connect there, by name or number; empty: the configuration's
 }
 
 // Service is a set of running jails with their ledger and control socket.
@@ -66,6 +68,8 @@ type Service struct {
 	ledger  *pipeline.Ledger
 	stop    context.CancelFunc // ends Run
 	stopped atomic.Bool        // by a command
+	again   atomic.Bool        // Run ends with ErrRestart
+	down    chan struct{}      // closed when Run has stopped everything but the sockets
 	paused  pause
 	files   *sources.Files // nil: no file is followed
 	alarm   alarm
@@ -103,13 +107,14 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.settings.take(&r.main, target)
 	s.mainTarget = r.main.LogTarget.Text
+	s.statusDoor(&r.main)
 	s.setJails(withManual(r.jails))
 	return s, nil
 }
 
 func newService(cfg Config, clock *pipeline.Clock) *Service {
 	s := &Service{
-		cfg: cfg, log: cfg.Log, out: outOf(cfg), socket: cfg.Socket, clock: clock, inputs: map[string]*input{}, resolver: newResolver(),
+		down: make(chan struct{}), cfg: cfg, log: cfg.Log, out: outOf(cfg), socket: cfg.Socket, clock: clock, inputs: map[string]*input{}, resolver: newResolver(),
 		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {},
 	}
 	s.guard = newGuard(cfg.Log, banLog{s.out})
@@ -193,12 +198,12 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	defer s.stop()
 	signals := catchSignals()
 	defer signals.ignore()
-	listener, err := control.Socket{Path: s.socket}.Listen(ctx)
+	doors, err := s.openDoors(ctx)
 	if err != nil {
 		return err
 	}
 	if err := s.open(observer{banLog{s.out}}); err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, doors.close())
 	}
 	for _, j := range s.jails() {
 		s.announce(j)
@@ -208,26 +213,32 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		Stay: true, Ignore: s.guard, Watch: watcher{banLog{s.out}}, Log: s.log,
 	})
 	s.line = p
-	var serving sync.WaitGroup
+	var working, serving sync.WaitGroup
 	var serveErr error
-	serving.Go(func() { s.obey(ctx, signals) })
-	serving.Go(func() { s.lookForBlind(ctx) })
-	serving.Go(func() { s.report(ctx) })
+	working.Go(func() { s.obey(ctx, signals) })
+	working.Go(func() { s.lookForBlind(ctx) })
+	working.Go(func() { s.report(ctx) })
 	if s.nft != nil {
 		s.gate.begin(s.flusher, s.reconcile)
-		serving.Go(func() { s.nft.Run(ctx) })
+		working.Go(func() { s.nft.Run(ctx) })
 	}
 	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
-	serving.Go(func() { serveErr = s.serve(serveCtx, listener) })
+	serving.Go(func() { serveErr = s.serveDoors(serveCtx, doors) })
 	serving.Go(func() { s.guard.Run(serveCtx) })
 	// The socket answers until the pipeline has drained: commands are the
-	// pipeline's, and a stop is told when it is done.
+	// pipeline's. A stop is answered when everything else is done.
 	s.log.Info("service runs", "socket", s.socket)
 	err = p.Run(ctx)
 	s.stop()
 	stopServing()
+	working.Wait()
+	err = errors.Join(err, s.closeKernel(s.ended(signals)), doors.pid.release())
+	close(s.down)
 	serving.Wait()
-	return errors.Join(err, serveErr, s.closeKernel(s.ended(signals)))
+	if err = errors.Join(err, serveErr); err == nil && s.again.Load() {
+		err = ErrRestart
+	}
+	return err
 }
 
 // announce logs that a jail runs.
@@ -245,11 +256,4 @@ func (s *Service) announce(j *jail) {
 	for _, o := range j.other {
 		s.log.Warn("action is not carried out", "jail", j.config.Name, "action", o.action, "reason", o.reason)
 	}
-}
-
-func (s *Service) serve(ctx context.Context, l net.Listener) error {
-	server := control.Server{
-		Handler: &control.Dispatcher{Verbs: verbs{s}, ReadVerbs: []string{VerbStatus, VerbBanned}}, Log: s.log,
-	}
-	return server.Serve(ctx, l)
 }

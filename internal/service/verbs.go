@@ -22,13 +22,6 @@ var _ control.Verbs = verbs{}
 // Version implements control.Lifecycle.
 func (v verbs) Version() string { return v.cfg.Version }
 
-// Stop implements control.Lifecycle: the process ends once the reply is written.
-func (v verbs) Stop(context.Context) error {
-	v.stopped.Store(true)
-	v.stop()
-	return nil
-}
-
 // FlushLogs implements control.Lifecycle.
 func (v verbs) FlushLogs(context.Context) (rolled bool, err error) { return v.reopenLog() }
 
