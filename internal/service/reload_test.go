@@ -270,7 +270,7 @@ func TestSignals(t *testing.T) {
 	if err := syscall.Kill(syscall.Getpid(), syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
 	}
-	s.log.wait(t, 1, "nothing to reopen")
+	s.log.wait(t, 1, "flush performed")
 }
 
 func TestPipeHasNothingToReload(t *testing.T) {

@@ -35,7 +35,6 @@ type Config struct {
 	// UnitJob asks for the type of systemd's job for the service; nil: systemd is asked where it has started us.
 	UnitJob func(context.Context) (string, error)
 	Log     *slog.Logger
-	Level   *slog.LevelVar // what Log lets through; nil: it cannot be changed
 	// Out is the log in fail2ban's format: Found, Ban, Unban… Nil: nobody reads
 	// it. Who made it closes it.
 	Out     *logtarget.Log

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -58,12 +57,10 @@ func (v verbs) ChangeServer(_ context.Context, option, value string) error {
 	var err error
 	switch option {
 	case "loglevel":
-		var level slog.Level
-		if value, level, err = logLevel(value); err == nil {
-			now.LogLevel = value
-			v.setLogLevel(level)
-			err = v.out.SetLevel(value)
+		if v.out.SetLevel(value) != nil {
+			err = control.ErrorValue("Invalid log level %s", control.Repr(value))
 		}
+		now.LogLevel = strings.ToUpper(strings.TrimSpace(value))
 	case "logtarget":
 		if err = v.setLogTarget(value); err == nil {
 			now.LogTarget = v.out.Target()
@@ -117,40 +114,6 @@ func (v verbs) keepsDatabase(now, value string) error {
 		return nil
 	}
 	return &control.Exception{Module: "builtins", Name: "RuntimeError", Args: []any{"Cannot change database when there are jails present"}}
-}
-
-// logLevels are fail2ban's levels by the names that it takes; each as the name
-// that it shows and as a level of ours.
-var logLevels = map[string]struct {
-	name  string
-	level slog.Level
-}{
-	"CRITICAL": {"CRITICAL", slog.LevelError + 4}, "FATAL": {"CRITICAL", slog.LevelError + 4}, "ERROR": {"ERROR", slog.LevelError},
-	"WARNING": {"WARNING", slog.LevelWarn}, "WARN": {"WARNING", slog.LevelWarn}, "NOTICE": {"NOTICE", slog.LevelInfo + 2},
-	"INFO": {"INFO", slog.LevelInfo}, "MSG": {"MSG", slog.LevelInfo - 1}, "DEBUG": {"DEBUG", slog.LevelDebug},
-	"TRACEDEBUG": {"TRACEDEBUG", slog.LevelDebug - 2}, "HEAVYDEBUG": {"HEAVYDEBUG", slog.LevelDebug - 4}, "NOTSET": {"NOTSET", slog.LevelDebug - 8},
-}
-
-// logLevel reads a level as fail2ban takes it: a name, or a number of Python's
-// logging.
-func logLevel(value string) (name string, level slog.Level, err error) {
-	upper := strings.ToUpper(strings.TrimSpace(value))
-	if known, ok := logLevels[upper]; ok {
-		return known.name, known.level, nil
-	}
-	n, err := strconv.Atoi(upper)
-	if err != nil || n < 0 {
-		return "", 0, control.ErrorValue("Invalid log level %s", control.Repr(value))
-	}
-	// Python's 10 a level, ours 4: INFO is 20 there and 0 here.
-	return strconv.Itoa(n), slog.Level((n - 20) * 4 / 10), nil
-}
-
-// setLogLevel lets through what is at least of a level.
-func (s *Service) setLogLevel(level slog.Level) {
-	if s.cfg.Level != nil {
-		s.cfg.Level.Set(level)
-	}
 }
 
 // setLogTarget sends the log elsewhere.
