@@ -9,7 +9,7 @@ LDFLAGS := -X main.version=$(VERSION)
 # What the tests run against: the real things.
 TEST_PACKAGES := fail2ban nftables iproute2 openssh-server openssh-client sshpass systemd-journal-remote python3 ripgrep
 
-.PHONY: all build run test soak bench bench-peers ci deps clean
+.PHONY: all build run test soak bench bench-peers package ci deps clean
 
 all: build
 
@@ -46,8 +46,12 @@ bench-peers: deps build
 	@mkdir -p bench/results
 	bench/peers.py ./f2bpipe | tee bench/results/$$(date -u +%Y-%m-%d)-peers.txt
 
+# package builds the Debian packages, the rpms and the archive into dist/.
+package: deps
+	packaging/build
+
 ci:
 	.ci/run
 
 clean:
-	rm -rf f2bpipe bench/corpora
+	rm -rf f2bpipe bench/corpora dist
