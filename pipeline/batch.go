@@ -44,8 +44,11 @@ type Batch struct {
 	// Stamps has the time of each line in nanoseconds since the epoch where the
 	// source knows it (journald); empty where the date stands in the line.
 	Stamps []int64
-	First  int64 // number of the first line in its input, from 1
-	Lines  int   // number of lines in Data
+	// Masks says which of the journal's groups each line belongs to, a bit each;
+	// empty where the input has one.
+	Masks []uint64
+	First int64 // number of the first line in its input, from 1
+	Lines int   // number of lines in Data
 	// Live says that the source had reached the end of its input before it read
 	// these lines: they were just written (fail2ban's "in operation").
 	Live bool
@@ -61,7 +64,7 @@ type Position struct {
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	*b = Batch{Data: b.Data[:0], Stamps: b.Stamps[:0]}
+	*b = Batch{Data: b.Data[:0], Stamps: b.Stamps[:0], Masks: b.Masks[:0]}
 }
 
 // Feed is the way of the batches from a source to its matcher and back: a

@@ -17,6 +17,7 @@ import (
 
 	nxadm "github.com/nxadm/tail"
 
+	"github.com/f2bpipe/f2bpipe/internal/testenv"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
@@ -156,17 +157,17 @@ func BenchmarkLatency(b *testing.B) {
 //
 //	go test -run '^$' -bench JournalLatency -benchtime 500x ./sources
 func BenchmarkJournalLatency(b *testing.B) {
-	d := startJournald(b, 64)
+	d := testenv.StartJournald(b, 64)
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
 	source := &Journal{
 		Input: pipeline.NewInput("systemd-journal", nil), Start: Start{FromNanos: time.Now().UnixNano()},
-		Options: JournalOptions{Path: d.dir, Matches: [][]string{{"SYSLOG_IDENTIFIER=sshd"}}},
+		Options: JournalOptions{Path: d.Dir, Matches: [][]string{{"SYSLOG_IDENTIFIER=sshd"}}},
 		Command: []string{self, "journal-reader"},
 	}
-	latency(b, source, 7*time.Millisecond, func() { d.send("one") })
+	latency(b, source, 7*time.Millisecond, func() { d.Send("one") })
 }
 
 func latency(b *testing.B, source pipeline.Source, gap time.Duration, write func()) {

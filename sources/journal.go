@@ -9,8 +9,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,14 +24,13 @@ import (
 // JournalOptions say what of which journal is read. They are fail2ban's
 // journalmatch and systemd[...] options.
 type JournalOptions struct {
-	// Matches has the alternatives; each is a list of FIELD=value that must all
-	// hold (of several values for one field, one). None: every entry.
-	Matches [][]string
+	Matches [][]string // as a JournalGroup's, where there is one
 
 	Flags     int      // sd_journal_open(3): 1 local only, 4 system only; 0: all
 	Path      string   // a directory of journal files
 	Files     []string // or the files themselves, patterns of Python's glob
 	Namespace string
+	NoRotated bool // of Files, those that are rotated (NAME@….journal) are left out
 
 	MessageOnly bool // lines are MESSAGE alone
 }
@@ -41,36 +44,67 @@ type JournalOptions struct {
 // with the argument "journal-reader"; what that costs is a pipe. When it dies it
 // is started again and goes on after the last entry that was delivered. Without
 // libsystemd (or cgo) the entries come from journalctl.
+//
+// A journal that cannot be read is logged, once for each reason, and tried again.
 type Journal struct {
 	Input   *pipeline.Input
 	Options JournalOptions
 	Start   Start // Position, Tail (now) and FromNanos are heeded
-	Log     *slog.Logger
+
+	// Groups, where there are several readers, take the place of Options.Matches
+	// and Start. Batch.Masks has a bit for each of them, in their order.
+	Groups []JournalGroup
+
+	// OnEnd, if any, is called once, when the end is first reached: what is read
+	// from then on has just been written. It must not block.
+	OnEnd func()
+
+	Log *slog.Logger
 
 	// Command starts RunJournalReader in another process; nil is this program's
 	// own file and "journal-reader".
 	Command []string
+
+	problem atomic.Pointer[string]
+	live    atomic.Bool
 }
 
 var _ pipeline.Source = (*Journal)(nil)
 
 const (
-	restartPause    = time.Second // between two starts of a reader that dies
-	exitNoLibsystem = 3           // the reader's exit status: it has no libsystemd
+	restartPause    = time.Second      // between two starts of a reader that dies, at first
+	restartMost     = 10 * time.Second // and at most
+	exitNoLibsystem = 3                // the reader's exit status: it has no libsystemd
 )
 
-// Run reads the journal until ctx is done, which is no error.
+// Problem says why the journal is not read now; empty: it is.
+func (j *Journal) Problem() string {
+	if text := j.problem.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
+// Run reads the journal until ctx is done, which is no error. Then Groups says
+// where each group goes on, after what was delivered.
 func (j *Journal) Run(ctx context.Context, feed *pipeline.Feed) error {
 	log := j.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	r := journalRun{Journal: j, log: log, at: j.Start, useJournalctl: JournalBackend() != "libsystemd"}
-	if r.at.Tail && r.at.Position.Mark == "" {
-		// "Now" is the time of the start and stays it when the reader is started again.
-		r.at.FromNanos = time.Now().UnixNano()
+	if len(j.Groups) == 0 {
+		j.Groups = []JournalGroup{{Matches: j.Options.Matches, Start: j.Start}}
 	}
+	for i := range j.Groups {
+		// "Now" is the time of the start and stays it when the reader is started again.
+		if s := &j.Groups[i].Start; s.Tail && s.Position.Mark == "" {
+			s.FromNanos = time.Now().UnixNano()
+		}
+	}
+	r := journalRun{Journal: j, log: log, useJournalctl: JournalBackend() != "libsystemd"}
+	pause := restartPause
 	for ctx.Err() == nil {
+		r.worked = false
 		err := r.once(ctx, feed)
 		if ctx.Err() != nil {
 			return nil
@@ -81,14 +115,15 @@ func (j *Journal) Run(ctx context.Context, feed *pipeline.Feed) error {
 			r.useJournalctl = true
 			continue
 		}
-		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("read journal: %w", err)
+		if r.worked {
+			pause = restartPause
 		}
-		log.Error("journal reader ended, it is started again", "error", err)
+		r.fault(err)
 		select {
-		case <-time.After(restartPause):
+		case <-time.After(pause):
 		case <-ctx.Done():
 		}
+		pause = min(2*pause, restartMost)
 	}
 	return nil
 }
@@ -97,26 +132,62 @@ func (j *Journal) Run(ctx context.Context, feed *pipeline.Feed) error {
 type journalRun struct {
 	*Journal
 	log           *slog.Logger
-	at            Start // where the next reader begins
-	live          bool  // the end was reached once
+	worked        bool // the reader has delivered something, or the end
 	useJournalctl bool
+	said          lastWords // of the reader
+}
+
+// fault notes that the reader has ended, and logs why where that is news.
+func (r *journalRun) fault(err error) {
+	text := "the reader ended"
+	if err != nil {
+		text = err.Error()
+	}
+	if said := r.said.take(); said != "" {
+		text = said
+	}
+	if r.worked || text != r.Problem() {
+		r.log.Error("journal reader ended, it is started again", "problem", text)
+	}
+	r.problem.Store(&text)
+}
+
+// works notes that the reader works.
+func (r *journalRun) works() {
+	if r.worked {
+		return
+	}
+	r.worked = true
+	if r.problem.Swap(nil) != nil {
+		r.log.Info("journal is read again")
+	}
 }
 
 // once runs one reader until it ends.
 func (r *journalRun) once(ctx context.Context, feed *pipeline.Feed) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	sorter, err := newSorter(r.wire())
+	if err != nil {
+		return err
+	}
+	options := r.Options
+	options.Matches = union(r.Groups)
 	args := r.Command
 	if args == nil {
 		args = []string{"/proc/self/exe", "journal-reader"}
 	}
 	if r.useJournalctl {
-		args = journalctlArgs(r.Options, r.at)
+		args = journalctlArgs(options, sorter)
 	}
+	// The thread that starts a process must live as long as that: its end is the
+	// signal. journalctl has no other way to learn that we are gone.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = time.Second
-	// A reader that is killed says nothing; what it does say goes to the log.
-	cmd.Stderr = &lineLogger{log: r.log}
+	cmd.Stderr = &r.said
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -129,10 +200,10 @@ func (r *journalRun) once(ctx context.Context, feed *pipeline.Feed) error {
 		return fmt.Errorf("start %s: %w", args[0], err)
 	}
 	if r.useJournalctl {
-		err = r.readExport(ctx, feed, stdout)
+		err = r.readExport(ctx, feed, stdout, sorter, strconv.Itoa(cmd.Process.Pid))
 	} else {
 		// stdin stays open: its end is how the reader learns that we are gone.
-		if err = json.NewEncoder(stdin).Encode(readerOptions{JournalOptions: r.Options, At: r.at.wire()}); err == nil {
+		if err = json.NewEncoder(stdin).Encode(readerOptions{JournalOptions: options, Groups: r.wire()}); err == nil {
 			err = r.readFrames(ctx, feed, stdout)
 		}
 	}
@@ -147,6 +218,15 @@ func (r *journalRun) once(ctx context.Context, feed *pipeline.Feed) error {
 	return cmd.Wait()
 }
 
+// wire is what another process is told of the groups.
+func (r *journalRun) wire() []wireGroup {
+	out := make([]wireGroup, len(r.Groups))
+	for i, g := range r.Groups {
+		out[i] = wireGroup{Matches: g.Matches, Position: g.Start.Position, FromNanos: g.Start.FromNanos}
+	}
+	return out
+}
+
 // readFrames turns the reader's frames into batches.
 func (r *journalRun) readFrames(ctx context.Context, feed *pipeline.Feed, stdout io.Reader) error {
 	in := bufio.NewReaderSize(stdout, 64<<10)
@@ -155,36 +235,66 @@ func (r *journalRun) readFrames(ctx context.Context, feed *pipeline.Feed, stdout
 		if err != nil {
 			return nil
 		}
-		cut, err := readFrame(in, b)
+		f, err := readFrame(in, b)
 		if err != nil {
 			feed.Recycle(b)
 			return err
 		}
-		r.deliver(feed, b, cut)
+		r.deliver(feed, b, f)
 	}
 }
 
-// deliver hands a batch of entries over and keeps its end for the next reader. An
-// empty one says that the end of the journal was reached.
-func (r *journalRun) deliver(feed *pipeline.Feed, b *pipeline.Batch, cut int) {
-	if b.Lines == 0 {
-		r.live = true
-	} else {
-		r.at.Position = b.End
+// deliver hands a batch of entries over and keeps its end for the next reader.
+func (r *journalRun) deliver(feed *pipeline.Feed, b *pipeline.Batch, f frame) {
+	r.works()
+	if b.Lines > 0 {
+		for i := range r.Groups {
+			if f.started&(1<<i) != 0 {
+				r.Groups[i].Start = Start{Position: b.End}
+			}
+		}
 	}
-	b.Live = r.live
-	deliver(feed, b, r.Input, int64(len(b.Data)), cut)
+	b.Live = r.live.Load()
+	r.Input.Lag.Store(f.behind)
+	deliver(feed, b, r.Input, int64(len(b.Data)), f.cut)
+	if f.end && !r.live.Swap(true) && r.OnEnd != nil {
+		r.OnEnd()
+	}
 }
 
-// frameHeader stands before the stamps, the lines and the cursor.
+// frame is what the reader says of a batch beside its lines.
+type frame struct {
+	cut     int    // lines that were cut
+	end     bool   // there are no more now
+	started uint64 // the groups that go on after its end
+	behind  int64  // bytes that are not read yet
+}
+
+// frameHeader stands before the stamps, the masks, the lines and the cursor.
 type frameHeader struct {
-	Bytes, Lines, Cut, Cursor uint32
-	AtNanos                   int64
+	Bytes, Lines, Cut, Cursor, Flags uint32
+	AtNanos, Behind                  int64
+	Started                          uint64
 }
+
+// The flags of a frame.
+const (
+	frameEnd    = 1 << iota
+	frameMasked // it has masks
+)
 
 // writeFrame writes a batch for readFrame, in one write.
-func writeFrame(w io.Writer, buf []byte, b *pipeline.Batch, cut int) ([]byte, error) {
-	h := frameHeader{uint32(len(b.Data)), uint32(b.Lines), uint32(cut), uint32(len(b.End.Mark)), b.End.AtNanos}
+func writeFrame(w io.Writer, buf []byte, b *pipeline.Batch, f frame) ([]byte, error) {
+	h := frameHeader{
+		Bytes: uint32(len(b.Data)), Lines: uint32(b.Lines), Cut: uint32(f.cut), Cursor: uint32(len(b.End.Mark)),
+		AtNanos: b.End.AtNanos, Behind: f.behind, Started: f.started,
+	}
+	if f.end {
+		h.Flags |= frameEnd
+	}
+	if len(b.Masks) > 0 {
+		h.Flags |= frameMasked
+	}
 	buf, err := binary.Append(buf[:0], binary.LittleEndian, h)
 	if err != nil {
 		return buf, err
@@ -192,41 +302,52 @@ func writeFrame(w io.Writer, buf []byte, b *pipeline.Batch, cut int) ([]byte, er
 	for _, stamp := range b.Stamps {
 		buf = binary.LittleEndian.AppendUint64(buf, uint64(stamp))
 	}
+	for _, mask := range b.Masks {
+		buf = binary.LittleEndian.AppendUint64(buf, mask)
+	}
 	buf = append(append(buf, b.Data...), b.End.Mark...)
 	_, err = w.Write(buf)
 	return buf, err
 }
 
-// readFrame fills a batch with a frame and returns how many of its lines were cut.
-func readFrame(r io.Reader, b *pipeline.Batch) (cut int, err error) {
+// readFrame fills a batch with a frame.
+func readFrame(r io.Reader, b *pipeline.Batch) (frame, error) {
 	var h frameHeader
 	if err := binary.Read(r, binary.LittleEndian, &h); err != nil {
-		return 0, err
+		return frame{}, err
 	}
-	if h.Bytes > pipeline.BatchSize || h.Lines > h.Bytes || h.Cursor > 4096 {
-		return 0, fmt.Errorf("journal reader sent a frame of %d bytes, %d lines", h.Bytes, h.Lines)
+	if h.Bytes > pipeline.BatchSize || h.Lines > h.Bytes || h.Cut > h.Lines || h.Cursor > 4096 {
+		return frame{}, fmt.Errorf("journal reader sent a frame of %d bytes, %d lines", h.Bytes, h.Lines)
 	}
 	if cap(b.Data) < int(h.Bytes) {
 		b.Data = make([]byte, 0, pipeline.BatchSize)
 	}
-	var stamp [8]byte
+	var word [8]byte
 	for range h.Lines {
-		if _, err := io.ReadFull(r, stamp[:]); err != nil {
-			return 0, unexpected(err)
+		if _, err := io.ReadFull(r, word[:]); err != nil {
+			return frame{}, unexpected(err)
 		}
-		b.Stamps = append(b.Stamps, int64(binary.LittleEndian.Uint64(stamp[:])))
+		b.Stamps = append(b.Stamps, int64(binary.LittleEndian.Uint64(word[:])))
+	}
+	if h.Flags&frameMasked != 0 {
+		for range h.Lines {
+			if _, err := io.ReadFull(r, word[:]); err != nil {
+				return frame{}, unexpected(err)
+			}
+			b.Masks = append(b.Masks, binary.LittleEndian.Uint64(word[:]))
+		}
 	}
 	b.Data = b.Data[:h.Bytes]
 	cursor := make([]byte, h.Cursor)
 	if _, err := io.ReadFull(r, b.Data); err != nil {
-		return 0, unexpected(err)
+		return frame{}, unexpected(err)
 	}
 	if _, err := io.ReadFull(r, cursor); err != nil {
-		return 0, unexpected(err)
+		return frame{}, unexpected(err)
 	}
 	b.Lines = int(h.Lines)
 	b.End = pipeline.Position{Mark: string(cursor), AtNanos: h.AtNanos}
-	return int(h.Cut), nil
+	return frame{cut: int(h.Cut), end: h.Flags&frameEnd != 0, started: h.Started, behind: h.Behind}, nil
 }
 
 // unexpected is the error for an end inside a frame: the reader was killed.
@@ -237,12 +358,26 @@ func unexpected(err error) error {
 	return err
 }
 
-// lineLogger logs what a reader writes to stderr.
-type lineLogger struct{ log *slog.Logger }
+// lastWords keeps the beginning of what a reader wrote to stderr.
+type lastWords struct {
+	mu   sync.Mutex
+	text []byte
+}
 
-func (l *lineLogger) Write(p []byte) (int, error) {
-	if len(p) > 0 {
-		l.log.Warn("journal reader says", "text", string(p[:min(len(p), 1024)]))
+func (l *lastWords) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if room := 1024 - len(l.text); room > 0 {
+		l.text = append(l.text, p[:min(len(p), room)]...)
 	}
 	return len(p), nil
+}
+
+// take returns it, without the end of its last line, and forgets it.
+func (l *lastWords) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := strings.TrimSpace(string(l.text))
+	l.text = nil
+	return text
 }

@@ -12,7 +12,8 @@ enum {
 	keep_tail = 4 << 10,
 	max_other = 1 << 10,
 	max_threshold = 1 << 20, // what libsystemd unpacks of a field
-	max_entry = max_message + 1 + (f2b_fields - 1) * max_other + 16 + f2b_fields * 4,
+	max_values = 2 * max_other, // of one extra field
+	max_entry = max_message + 1 + (f2b_fields - 1) * max_other + 16 + f2b_fields * 4, // without extra fields
 };
 
 struct f2b_journal {
@@ -24,6 +25,8 @@ struct f2b_journal {
 	int (*get_data)(void *, const char *, const void **, size_t *);
 	int (*realtime)(void *, uint64_t *);
 	int (*monotonic)(void *, uint64_t *, unsigned char *);
+	void (*restart)(void *);
+	int (*enumerate)(void *, const void **, size_t *);
 };
 
 static void *sym(f2b_journal *f, const char *name) { return dlsym(f->lib, name); }
@@ -45,7 +48,11 @@ int f2b_open(f2b_journal **out, const char **files, const char *path, const char
 	f->get_data = sym(f, "sd_journal_get_data");
 	f->realtime = sym(f, "sd_journal_get_realtime_usec");
 	f->monotonic = sym(f, "sd_journal_get_monotonic_usec");
-	if (!open_files || !open_directory || !open_default || !threshold || !f->next || !f->get_data || !f->realtime || !f->monotonic)
+	f->restart = sym(f, "sd_journal_restart_data");
+	f->enumerate = sym(f, "sd_journal_enumerate_available_data"); // since 246
+	if (!f->enumerate)
+		f->enumerate = sym(f, "sd_journal_enumerate_data");
+	if (!f->restart || !f->enumerate || !open_files || !open_directory || !open_default || !threshold || !f->next || !f->get_data || !f->realtime || !f->monotonic)
 		goto fail;
 	if (files)
 		r = open_files(&f->j, files, 0);
@@ -101,6 +108,11 @@ int f2b_seek_cursor(f2b_journal *f, const char *cursor) {
 		return r;
 	f->pending = r == 0;
 	return 0;
+}
+
+int f2b_test(f2b_journal *f, const char *cursor) {
+	int (*fn)(void *, const char *) = sym(f, "sd_journal_test_cursor");
+	return fn ? fn(f->j, cursor) : -ENOSYS;
 }
 
 int f2b_process(f2b_journal *f) {
@@ -189,21 +201,61 @@ static int pack(f2b_journal *f, unsigned char **at, int message_only) {
 	return 0;
 }
 
-int f2b_next(f2b_journal *f, unsigned char *buf, size_t cap, int max, int message_only) {
+// one appends one value of an extra field, if there is room.
+static void one(unsigned char **at, unsigned char *end, const unsigned char *text, size_t size) {
+	if (size > max_other)
+		size = max_other;
+	if (*at + 4 + size > end)
+		return;
+	uint32_t n = size;
+	memcpy(*at, &n, 4);
+	memcpy(*at + 4, text, n);
+	*at += 4 + n;
+}
+
+// values appends what an extra field has. A field of journald's own is there once;
+// one that the sender wrote can be there any number of times.
+static void values(f2b_journal *f, const char *name, unsigned char **at) {
+	unsigned char *p = *at + 4, *end = p + max_values;
+	const void *data = NULL;
+	size_t size = 0, skip = strlen(name) + 1;
+	if (name[0] == '_') {
+		if (f->get_data(f->j, name, &data, &size) == 0 && size >= skip)
+			one(&p, end, (const unsigned char *)data + skip, size - skip);
+	} else {
+		f->restart(f->j);
+		while (f->enumerate(f->j, &data, &size) > 0)
+			if (size >= skip && memcmp(data, name, skip - 1) == 0 && ((const char *)data)[skip - 1] == '=')
+				one(&p, end, (const unsigned char *)data + skip, size - skip);
+	}
+	uint32_t n = p - *at - 4;
+	memcpy(*at, &n, 4);
+	*at = p;
+}
+
+int f2b_next(f2b_journal *f, unsigned char *buf, size_t cap, int max, int message_only, const char **extra, int *end) {
 	unsigned char *at = buf;
 	int n = 0;
-	while (n < max && (size_t)(at - buf) + max_entry <= cap) {
+	size_t most = max_entry;
+	for (const char **name = extra; name && *name; name++)
+		most += max_values + 4;
+	*end = 0;
+	while (n < max && (size_t)(at - buf) + most <= cap) {
 		int r = 1;
 		if (!f->pending)
 			r = f->next(f->j);
 		if (r < 0)
 			return n ? n : r;
-		if (r == 0)
+		if (r == 0) {
+			*end = 1;
 			break;
+		}
 		f->pending = 0;
 		r = pack(f, &at, message_only);
 		if (r < 0)
 			return n ? n : r;
+		for (const char **name = extra; name && *name; name++)
+			values(f, *name, &at);
 		n++;
 	}
 	return n;

@@ -33,26 +33,24 @@ type libsystemd struct {
 	j           *C.f2b_journal
 	buf         *C.uchar
 	messageOnly C.int
+	extra       **C.char // names of further fields, ended by nil
+	values      [][][]byte
 }
 
 var _ journalHandle = (*libsystemd)(nil)
 
 // openJournal opens the journal that the options name and adds their matches.
-func openJournal(o JournalOptions) (journalHandle, error) {
+// extra are fields that its entries carry beside those of a line.
+func openJournal(o JournalOptions, extra []string) (journalHandle, error) {
 	var path, space *C.char
 	var files **C.char
 	if len(o.Files) > 0 {
-		names := globAll(o.Files)
+		names := o.openedFiles()
 		if len(names) == 0 {
 			return nil, fmt.Errorf("open journal files %q: %w", o.Files, fs.ErrNotExist)
 		}
-		list := (*[1 << 20]*C.char)(C.calloc(C.size_t(len(names)+1), C.size_t(unsafe.Sizeof(path))))
-		defer C.free(unsafe.Pointer(list))
-		for i, name := range names {
-			list[i] = C.CString(name)
-			defer C.free(unsafe.Pointer(list[i]))
-		}
-		files = &list[0]
+		files = stringList(names)
+		defer freeList(files)
 	}
 	if o.Path != "" {
 		path = C.CString(o.Path)
@@ -73,11 +71,28 @@ func openJournal(o JournalOptions) (journalHandle, error) {
 		l.messageOnly = 1
 	}
 	l.buf = (*C.uchar)(C.malloc(packSize))
+	l.extra, l.values = stringList(extra), make([][][]byte, len(extra))
 	if err := l.addMatches(o.Matches); err != nil {
 		l.close()
 		return nil, err
 	}
 	return l, nil
+}
+
+// stringList makes a list of C strings that a NULL ends. freeList frees it.
+func stringList(texts []string) **C.char {
+	list := (**C.char)(C.calloc(C.size_t(len(texts)+1), C.size_t(unsafe.Sizeof((*C.char)(nil)))))
+	for i, text := range texts {
+		unsafe.Slice(list, len(texts))[i] = C.CString(text)
+	}
+	return list
+}
+
+func freeList(list **C.char) {
+	for p := list; *p != nil; p = (**C.char)(unsafe.Add(unsafe.Pointer(p), unsafe.Sizeof(*p))) {
+		C.free(unsafe.Pointer(*p))
+	}
+	C.free(unsafe.Pointer(list))
 }
 
 func (l *libsystemd) addMatches(alternatives [][]string) error {
@@ -99,25 +114,44 @@ func (l *libsystemd) addMatches(alternatives [][]string) error {
 	return nil
 }
 
-func (l *libsystemd) next(n int, entry func(*journalEntry)) (int, error) {
-	got := int(C.f2b_next(l.j, l.buf, packSize, C.int(n), l.messageOnly))
+func (l *libsystemd) next(n int, entry func(*journalEntry)) (got int, end bool, err error) {
+	var atEnd C.int
+	got = int(C.f2b_next(l.j, l.buf, packSize, C.int(n), l.messageOnly, l.extra, &atEnd))
 	if got < 0 {
-		return 0, fmt.Errorf("next entry: %w", syscall.Errno(-got))
+		return 0, false, fmt.Errorf("next entry: %w", syscall.Errno(-got))
 	}
 	packed := unsafe.Slice((*byte)(unsafe.Pointer(l.buf)), packSize)
-	var e journalEntry
+	take := func() []byte {
+		size := binary.NativeEndian.Uint32(packed)
+		value := packed[4 : 4+size]
+		packed = packed[4+size:]
+		return value
+	}
+	e := journalEntry{extra: l.values}
 	for range got {
 		e.realtime = binary.NativeEndian.Uint64(packed)
 		e.monotonic = binary.NativeEndian.Uint64(packed[8:])
 		packed = packed[16:]
 		for i := range e.fields {
-			size := binary.NativeEndian.Uint32(packed)
-			e.fields[i] = packed[4 : 4+size]
-			packed = packed[4+size:]
+			e.fields[i] = take()
+		}
+		for i := range e.extra {
+			e.extra[i] = e.extra[i][:0]
+			for values := take(); len(values) > 0; {
+				size := binary.NativeEndian.Uint32(values)
+				e.extra[i] = append(e.extra[i], values[4:4+size])
+				values = values[4+size:]
+			}
 		}
 		entry(&e)
 	}
-	return got, nil
+	return got, atEnd != 0, nil
+}
+
+func (l *libsystemd) isAt(cursor string) bool {
+	text := C.CString(cursor)
+	defer C.free(unsafe.Pointer(text))
+	return C.f2b_test(l.j, text) > 0
 }
 
 func (l *libsystemd) cursor() (string, error) {
@@ -155,4 +189,5 @@ func (l *libsystemd) process() error {
 func (l *libsystemd) close() {
 	C.f2b_close(l.j)
 	C.free(unsafe.Pointer(l.buf))
+	freeList(l.extra)
 }

@@ -6,7 +6,7 @@
 
 typedef struct f2b_journal f2b_journal;
 
-enum { f2b_fields = 8 };
+enum { f2b_fields = 8, f2b_extra = 16 };
 
 // f2b_open opens files, a directory, a namespace or the default journal, the
 // first that is given. It returns 0, -ENOSYS without libsystemd, or -errno.
@@ -20,8 +20,15 @@ int f2b_process(f2b_journal *j);
 int f2b_cursor(f2b_journal *j, char **cursor);
 void f2b_close(f2b_journal *j);
 
+// f2b_test says whether the cursor is the last entry's: 1, 0 or -errno.
+int f2b_test(f2b_journal *j, const char *cursor);
+
 // f2b_next packs up to max further entries into buf and returns their number, or
-// -errno. An entry is, in the machine's byte order: realtime and monotonic (uint64),
-// then each field as its length (uint32) and its bytes; a message beyond 64 KiB is
-// cut to its first 60 and last 4, another field to 1 KiB. cap is at least 128 KiB.
-int f2b_next(f2b_journal *j, unsigned char *buf, size_t cap, int max, int message_only);
+// -errno; *end says that there are no more now. An entry is, in the machine's byte
+// order: realtime and monotonic (uint64), then each field as its length (uint32)
+// and its bytes; a message beyond 64 KiB is cut to its first 60 and last 4, another
+// field to 1 KiB. Then come the values of the fields that extra names (up to
+// f2b_extra, NULL ends them), each as the number of its bytes with their lengths
+// (uint32) and, for every value that the field has, its length (uint32) and bytes.
+// cap is at least 128 KiB.
+int f2b_next(f2b_journal *j, unsigned char *buf, size_t cap, int max, int message_only, const char **extra, int *end);

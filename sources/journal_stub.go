@@ -7,4 +7,4 @@ package sources
 func JournalBackend() string { return "journalctl" }
 
 // openJournal says that this program cannot.
-func openJournal(JournalOptions) (journalHandle, error) { return nil, errNoLibsystemd }
+func openJournal(JournalOptions, []string) (journalHandle, error) { return nil, errNoLibsystemd }

@@ -218,7 +218,7 @@ func TestJournalCursorOfEveryEntry(t *testing.T) {
 		entries = append(entries, entry{{"MESSAGE", fmt.Sprintf("line %d", i)}})
 	}
 	dir := makeJournal(t, entries, startUsec)
-	h, err := openJournal(JournalOptions{Path: dir})
+	h, err := openJournal(JournalOptions{Path: dir}, nil)
 	if err != nil {
 		t.Skip(err)
 	}
@@ -230,7 +230,7 @@ func TestJournalCursorOfEveryEntry(t *testing.T) {
 	}
 	var cursors []string
 	for range entries {
-		if n, err := h.next(1, keep); n != 1 || err != nil {
+		if n, _, err := h.next(1, keep); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
 		c, err := h.cursor()
@@ -245,7 +245,7 @@ func TestJournalCursorOfEveryEntry(t *testing.T) {
 		}
 		got = nil
 		for n := 1; n > 0; {
-			if n, err = h.next(1000, keep); err != nil {
+			if n, _, err = h.next(1000, keep); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -265,10 +265,13 @@ func TestFrames(t *testing.T) {
 		for range rnd.IntN(100) {
 			b.Data = append(b.Data, strings.Repeat("x", rnd.IntN(50))+"\n"...)
 			b.Stamps = append(b.Stamps, rnd.Int64())
+			if i%2 == 0 {
+				b.Masks = append(b.Masks, rnd.Uint64())
+			}
 			b.Lines++
 		}
 		var err error
-		if buf, err = writeFrame(&wire, buf, &b, i); err != nil {
+		if buf, err = writeFrame(&wire, buf, &b, frame{cut: min(i, b.Lines), end: i%3 == 0, started: uint64(i), behind: int64(i)}); err != nil {
 			t.Fatal(err)
 		}
 		sent = append(sent, b)
@@ -277,9 +280,9 @@ func TestFrames(t *testing.T) {
 	r := bytes.NewReader(whole)
 	for i, want := range sent {
 		var got pipeline.Batch
-		cut, err := readFrame(r, &got)
-		if err != nil || cut != i || !bytes.Equal(got.Data, want.Data) || !slices.Equal(got.Stamps, want.Stamps) || got.End != want.End || got.Lines != want.Lines {
-			t.Fatalf("frame %d: %v, cut %d", i, err, cut)
+		f, err := readFrame(r, &got)
+		if err != nil || f != (frame{cut: min(i, want.Lines), end: i%3 == 0, started: uint64(i), behind: int64(i)}) || !slices.Equal(got.Masks, want.Masks) || !bytes.Equal(got.Data, want.Data) || !slices.Equal(got.Stamps, want.Stamps) || got.End != want.End || got.Lines != want.Lines {
+			t.Fatalf("frame %d: %v, %+v", i, err, f)
 		}
 	}
 	for n := range 600 { // cut anywhere: an error and no panic
@@ -309,13 +312,13 @@ func TestJournalReaderEndsWithStdin(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, self, "journal-reader")
-	cmd.Stdin = strings.NewReader(fmt.Sprintf(`{"Path":%q}`+"\n", dir))
+	cmd.Stdin = strings.NewReader(fmt.Sprintf(`{"Path":%q,"Groups":[{}]}`+"\n", dir))
 	out, err := cmd.Output()
 	if err != nil || len(out) < 20 {
 		t.Errorf("reader said %d bytes and ended with %v", len(out), err)
 	}
 	cmd = exec.CommandContext(ctx, self, "journal-reader")
-	cmd.Stdin = strings.NewReader(`{"Path":"/nonexistent"}` + "\n")
+	cmd.Stdin = strings.NewReader(`{"Path":"/nonexistent","Groups":[{}]}` + "\n")
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "open journal: no such file or directory") {
 		t.Errorf("reader of nothing: %v %s", err, out)
 	}

@@ -8,20 +8,52 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
-// journalctlArgs returns the journalctl that follows the journal from the start
-// on, in its export format.
-func journalctlArgs(o JournalOptions, at Start) []string {
-	args := []string{"journalctl", "--follow", "--no-tail", "--quiet", "--no-pager", "--all", "--output=export",
-		"--output-fields=" + strings.Join(journalFields[:], ",")}
+// journalctlArgs returns the journalctl that follows the journal, in its export
+// format, from where the first group of s starts (nil: from its beginning).
+func journalctlArgs(o JournalOptions, s *sorter) []string {
+	fields := strings.Join(journalFields[:], ",")
+	if s != nil && len(s.fields) > 0 {
+		fields += "," + strings.Join(s.fields, ",")
+	}
+	args := append([]string{"journalctl", "--follow", "--no-tail", "--quiet", "--no-pager", "--all", "--output=export", "--output-fields=" + fields},
+		whichJournal(o)...)
+	if s != nil {
+		if cursor, ok := s.together(); ok {
+			args = append(args, "--after-cursor="+cursor)
+			s.startAll()
+		} else if usec := s.earliest(func(cursor string) bool { return journalctlHas(o, cursor) }); usec > 0 {
+			args = append(args, fmt.Sprintf("--since=@%d.%06d", usec/1e6, usec%1e6))
+		}
+	}
+	for i, all := range o.Matches {
+		if i > 0 {
+			args = append(args, "+")
+		}
+		args = append(args, all...)
+	}
+	return args
+}
+
+// journalctlHas says whether the entry with a cursor is still there.
+func journalctlHas(o JournalOptions, cursor string) bool {
+	args := append([]string{"--quiet", "--no-pager", "--output=export", "--output-fields=_PID", "--lines=1", "--cursor=" + cursor}, whichJournal(o)...)
+	out, err := exec.Command("journalctl", args...).Output()
+	return err == nil && bytes.Contains(out, []byte("__CURSOR="+cursor+"\n"))
+}
+
+// whichJournal returns journalctl's arguments for the journal.
+func whichJournal(o JournalOptions) (args []string) {
 	switch {
 	case len(o.Files) > 0:
-		for _, file := range o.Files {
+		for _, file := range o.openedFiles() {
 			args = append(args, "--file="+file)
 		}
 	case o.Path != "":
@@ -33,35 +65,25 @@ func journalctlArgs(o JournalOptions, at Start) []string {
 	case o.Flags&8 != 0:
 		args = append(args, "--user")
 	}
-	if at.Position.Mark != "" {
-		args = append(args, "--after-cursor="+at.Position.Mark)
-	} else if at.FromNanos > 0 {
-		args = append(args, fmt.Sprintf("--since=@%d.%06d", at.FromNanos/1e9, at.FromNanos/1000%1e6))
-	}
-	for i, all := range o.Matches {
-		if i > 0 {
-			args = append(args, "+")
-		}
-		args = append(args, all...)
-	}
 	return args
 }
 
 // readExport turns journalctl's entries into batches: all that came with one
 // read, as far as a batch has room.
-func (r *journalRun) readExport(ctx context.Context, feed *pipeline.Feed, stdout io.Reader) error {
-	in := exportReader{r: bufio.NewReaderSize(stdout, 2*MaxLine)}
+func (r *journalRun) readExport(ctx context.Context, feed *pipeline.Feed, stdout io.Reader, s *sorter, pid string) error {
+	in := exportReader{r: bufio.NewReaderSize(stdout, 2*MaxLine), sorter: s, pid: pid}
+	in.entry.extra = make([][][]byte, len(s.fields))
 	for {
 		b, err := feed.Get(ctx)
 		if err != nil {
 			return nil
 		}
-		cut, err := in.fill(b, r.Options.MessageOnly)
+		f, err := in.fill(b, r.Options.MessageOnly)
 		if b.Lines == 0 && err != nil {
 			feed.Recycle(b)
 			return err
 		}
-		r.deliver(feed, b, cut)
+		r.deliver(feed, b, f)
 		if err != nil {
 			return err
 		}
@@ -76,32 +98,52 @@ type exportReader struct {
 	r      *bufio.Reader
 	entry  journalEntry
 	cursor string
+	sorter *sorter
+
+	pid    string // of journalctl
+	looked time.Time
+	behind int64 // bytes that are not read yet, when last looked at
 }
 
 // fill reads at least one entry into the batch and those that are there already.
-func (x *exportReader) fill(b *pipeline.Batch, messageOnly bool) (cut int, err error) {
+func (x *exportReader) fill(b *pipeline.Batch, messageOnly bool) (f frame, err error) {
 	for {
 		if err := x.next(); err != nil {
-			return cut, err
+			return f, err
 		}
-		var long bool
-		b.Data, long = x.entry.appendLine(b.Data, messageOnly)
-		if long {
-			cut++
+		if addEntry(b, &x.entry, x.sorter, messageOnly) {
+			f.cut++
 		}
-		b.Lines++
-		b.Stamps = append(b.Stamps, x.entry.stamp())
+		x.sorter.passed(func(cursor string) bool { return cursor == x.cursor })
+		f.started = x.sorter.all() &^ x.sorter.pending
 		b.End = pipeline.Position{Mark: x.cursor, AtNanos: x.entry.stamp()}
 		// An entry laid out may have twice its bytes, and is cut only then.
 		if x.r.Buffered() == 0 || len(b.Data)+2*MaxLine+8<<10 > pipeline.BatchSize {
-			return cut, nil
+			f.behind = x.lag(time.Now())
+			f.end = f.behind == 0
+			return f, nil
 		}
 	}
 }
 
+// lag returns the bytes that journalctl has not written yet: it does not say
+// when it is at the end.
+func (x *exportReader) lag(now time.Time) int64 {
+	if x.r.Buffered() == 0 && now.UnixMicro()-int64(x.entry.realtime) < time.Second.Microseconds() {
+		return 0
+	}
+	if now.Sub(x.looked) >= processEvery {
+		x.looked, x.behind = now, journalLag(x.pid, x.entry.realtime)
+	}
+	return x.behind
+}
+
 // next reads one entry. An entry that does not end is no entry.
 func (x *exportReader) next() error {
-	x.entry = journalEntry{}
+	x.entry = journalEntry{extra: x.entry.extra}
+	for i := range x.entry.extra {
+		x.entry.extra[i] = nil
+	}
 	for seen := false; ; {
 		line, err := x.line()
 		if err != nil {
@@ -179,6 +221,11 @@ func (x *exportReader) set(name string, value []byte) {
 	for i, field := range journalFields {
 		if name == field && len(x.entry.fields[i]) == 0 {
 			x.entry.fields[i] = value
+		}
+	}
+	for i, field := range x.sorter.fields {
+		if name == field {
+			x.entry.extra[i] = append(x.entry.extra[i], value)
 		}
 	}
 }

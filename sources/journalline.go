@@ -31,6 +31,7 @@ type journalEntry struct {
 	realtime  uint64 // when journald received it, microseconds since the epoch
 	monotonic uint64 // the same, microseconds since boot
 	fields    [numFields][]byte
+	extra     [][][]byte // the values of further fields that were asked for
 }
 
 // stamp returns the entry's time in nanoseconds since the epoch: the sender's

@@ -24,7 +24,7 @@ var _ pipeline.Source = (*JournalLog)(nil)
 
 // Run reads to the end of the journal, or until ctx is done, which is no error.
 func (j *JournalLog) Run(ctx context.Context, feed *pipeline.Feed) error {
-	args := slices.DeleteFunc(journalctlArgs(j.Options, Start{}), func(a string) bool { return a == "--follow" || a == "--no-tail" })
+	args := slices.DeleteFunc(journalctlArgs(j.Options, nil), func(a string) bool { return a == "--follow" || a == "--no-tail" })
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -35,8 +35,12 @@ func (j *JournalLog) Run(ctx context.Context, feed *pipeline.Feed) error {
 	if err != nil {
 		return fmt.Errorf("read journal: %w", err)
 	}
-	r := journalRun{Journal: &Journal{Input: j.Input, Options: j.Options}, log: slog.New(slog.DiscardHandler)}
-	readErr := r.readExport(ctx, feed, stdout)
+	r := journalRun{Journal: &Journal{Input: j.Input, Options: j.Options, Groups: []JournalGroup{{}}}, log: slog.New(slog.DiscardHandler)}
+	sorter, err := newSorter([]wireGroup{{}})
+	if err != nil {
+		return err
+	}
+	readErr := r.readExport(ctx, feed, stdout, sorter, "")
 	err = cmd.Wait()
 	switch {
 	case ctx.Err() != nil:

@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/pipeline"
@@ -31,25 +30,21 @@ const (
 // errNoLibsystemd says that this program cannot read the journal by itself.
 var errNoLibsystemd = errors.New("no libsystemd")
 
-// readerOptions is what the reader process is told, as one line of JSON on its stdin.
+// readerOptions is what the reader process is told, as one line of JSON on its
+// stdin. Matches of the options are those of all groups.
 type readerOptions struct {
 	JournalOptions
-	At wireStart
+	Groups []wireGroup
 }
-
-// wireStart is the part of Start that goes through the pipe.
-type wireStart struct {
-	Position  pipeline.Position
-	FromNanos int64
-}
-
-func (s Start) wire() wireStart { return wireStart{Position: s.Position, FromNanos: s.FromNanos} }
 
 // journalHandle is an open journal. One goroutine uses it.
 type journalHandle interface {
 	// next calls entry for up to n further entries, as many as fit a batch whatever
-	// has to be escaped, and returns how many there were: 0 at the end.
-	next(n int, entry func(*journalEntry)) (int, error)
+	// has to be escaped, and returns how many there were. end says that there are
+	// no more now.
+	next(n int, entry func(*journalEntry)) (got int, end bool, err error)
+	// isAt says whether the last entry is the one with the cursor.
+	isAt(cursor string) bool
 	// cursor returns the cursor of the last entry.
 	cursor() (string, error)
 	// seekCursor makes next begin after the entry with the cursor, or, where that
@@ -80,15 +75,21 @@ func RunJournalReader(stdin io.Reader, stdout io.Writer) error {
 		_, _ = io.Copy(io.Discard, in)
 		close(gone)
 	}()
-	h, err := openJournal(o.JournalOptions)
+	if len(o.Groups) == 0 {
+		return errors.New("read options: no group")
+	}
+	sorter, err := newSorter(o.Groups)
 	if err != nil {
 		return err
 	}
-	defer h.close()
-	if err := seek(h, o.At); err != nil {
+	r := journalReader{options: o.JournalOptions, sorter: sorter, out: stdout}
+	if err := r.open(); err != nil {
 		return err
 	}
-	r := journalReader{handle: h, out: stdout, messageOnly: o.MessageOnly}
+	defer func() { r.handle.close() }()
+	if r.usec, err = seek(r.handle, sorter); err != nil {
+		return err
+	}
 	return r.loop(gone)
 }
 
@@ -103,30 +104,55 @@ func JournalReaderStatus(err error) int {
 	return 1
 }
 
-// seek goes to the start. A position whose cursor libsystemd does not take gives
-// way to its time. There is no seeking to the tail: with matches that have no
-// entry yet it loses the first ones that come.
-func seek(h journalHandle, at wireStart) error {
-	if at.Position.Mark != "" && h.seekCursor(at.Position.Mark) == nil {
-		return nil
+// seek goes to where the first group starts, and returns when that was. A position whose cursor libsystemd
+// does not take gives way to its time. There is no seeking to the tail: with
+// matches that have no entry yet it loses the first ones that come.
+func seek(h journalHandle, s *sorter) (fromUsec uint64, err error) {
+	if cursor, ok := s.together(); ok && h.seekCursor(cursor) == nil {
+		s.startAll()
+		return s.groups[0].fromUsec, nil
 	}
-	if err := h.seekRealtime(uint64(max(at.Position.AtNanos, at.FromNanos, 0)) / 1000); err != nil {
-		return fmt.Errorf("seek journal: %w", err)
+	from := s.earliest(func(cursor string) bool {
+		if h.seekCursor(cursor) != nil {
+			return false
+		}
+		return h.isAt(cursor)
+	})
+	if err := h.seekRealtime(from); err != nil {
+		return 0, fmt.Errorf("seek journal: %w", err)
 	}
-	return nil
+	return from, nil
 }
 
 // journalReader is the reader process.
 type journalReader struct {
-	handle      journalHandle
-	out         io.Writer
-	messageOnly bool
+	options JournalOptions
+	handle  journalHandle
+	files   []fileID // that are open, of Options.Files
+	sorter  *sorter
+	out     io.Writer
 
-	batch pipeline.Batch
-	cut   int
-	frame []byte
-	err   error // of a write
-	ended bool  // the end was told
+	batch  pipeline.Batch
+	cut    int
+	usec   uint64 // when the last entry was received; before it, where the reading began
+	frame  []byte
+	err    error     // of a write
+	ended  bool      // the end was told
+	behind int64     // bytes that are not read yet, and
+	looked time.Time // when that was found
+}
+
+// open opens the journal.
+func (r *journalReader) open() (err error) {
+	r.files = identities(r.options.openedFiles())
+	if r.handle, err = openJournal(r.options, r.sorter.fields); err != nil {
+		return err
+	}
+	if err := readable(r.options); err != nil {
+		r.handle.close()
+		return err
+	}
+	return nil
 }
 
 // loop reads what is there, tells it, and waits for more.
@@ -138,16 +164,16 @@ func (r *journalReader) loop(gone <-chan struct{}) error {
 	unprocessed := 0
 	for failures := 0; ; {
 		now := time.Now()
-		n, err := r.handle.next(entriesPerBlock, r.add)
+		n, end, err := r.fill()
 		if err == nil {
-			err = r.flush()
+			err = r.flush(end, now)
 		}
 		if r.err != nil {
 			return nil // nobody listens any more
 		}
 		if unprocessed += n; err != nil || unprocessed >= entriesPerBlock || now.Sub(processed) >= processEvery {
 			processed, unprocessed = now, 0
-			if processErr := r.handle.process(); err == nil {
+			if processErr := r.process(end); err == nil {
 				err = processErr
 			}
 		}
@@ -178,51 +204,116 @@ func (r *journalReader) loop(gone <-chan struct{}) error {
 	}
 }
 
-// add lays an entry out into the batch. What next reads at once fits.
-func (r *journalReader) add(e *journalEntry) {
-	var cut bool
-	r.batch.Data, cut = e.appendLine(r.batch.Data, r.messageOnly)
-	if cut {
-		r.cut++
+// fill reads a block of entries; one by one while a group waits for its own.
+func (r *journalReader) fill() (n int, end bool, err error) {
+	if r.sorter.pending == 0 {
+		return r.handle.next(entriesPerBlock, r.add)
 	}
-	r.batch.Lines++
-	r.batch.Stamps = append(r.batch.Stamps, e.stamp())
+	for n < entriesPerBlock && len(r.batch.Data) < pipeline.BatchSize/4 && !end {
+		var got int
+		if got, end, err = r.handle.next(1, r.add); err != nil {
+			break
+		}
+		n += got
+		r.sorter.passed(r.handle.isAt)
+	}
+	if end {
+		r.sorter.startAll()
+	}
+	return n, end, err
 }
 
-// flush tells what was read, and the first time that the end is reached.
-func (r *journalReader) flush() error {
+// process takes notice of files that came and went. libsystemd looks for them in
+// a directory only: where the files are named, a new one is taken up by opening
+// all of them again, when what was open has been read to its end. Nothing is
+// written to a file any more when its successor is there.
+func (r *journalReader) process(end bool) error {
+	if !end || len(r.options.Files) == 0 {
+		return r.handle.process()
+	}
+	now := identities(r.options.openedFiles())
+	if len(now) == 0 || !slices.ContainsFunc(now, func(id fileID) bool { return !slices.Contains(r.files, id) }) {
+		return r.handle.process()
+	}
+	// Once more to the end, as the successor may have come after that was reached.
+	for more := true; more; {
+		n, end, err := r.fill()
+		if err != nil {
+			return err
+		}
+		if err := r.flush(end, time.Now()); err != nil {
+			return err
+		}
+		more = n > 0
+	}
+	cursor, err := r.handle.cursor()
+	if err != nil {
+		cursor = "" // nothing was read yet
+	}
+	old := r.handle
+	if err := r.open(); err != nil {
+		r.handle = old
+		return err
+	}
+	old.close()
+	if cursor != "" && r.handle.seekCursor(cursor) == nil {
+		return nil
+	}
+	return r.handle.seekRealtime(r.usec)
+}
+
+// add lays an entry out into the batch. What next reads at once fits.
+func (r *journalReader) add(e *journalEntry) {
+	r.usec = e.realtime
+	if addEntry(&r.batch, e, r.sorter, r.options.MessageOnly) {
+		r.cut++
+	}
+}
+
+// addEntry adds the line of an entry to a batch, for the groups that take it,
+// if any, and says whether it was cut.
+func addEntry(b *pipeline.Batch, e *journalEntry, s *sorter, messageOnly bool) (cut bool) {
+	mask := s.mask(e) & s.reached(e.realtime)
+	if mask == 0 {
+		return false
+	}
+	b.Data, cut = e.appendLine(b.Data, messageOnly)
+	b.Lines++
+	b.Stamps = append(b.Stamps, e.stamp())
+	if len(s.groups) > 1 {
+		b.Masks = append(b.Masks, mask)
+	}
+	return cut
+}
+
+// flush tells what was read, and where that is the end.
+func (r *journalReader) flush(end bool, now time.Time) error {
 	if r.batch.Lines == 0 {
-		if !r.ended {
-			r.ended = true
-			r.write(pipeline.Position{})
+		if end && !r.ended {
+			r.write(pipeline.Position{}, end)
 		}
 		return nil
+	}
+	if !end && now.Sub(r.looked) >= processEvery {
+		r.looked, r.behind = now, journalLag("self", r.usec)
 	}
 	cursor, err := r.handle.cursor()
 	if err != nil {
 		return err
 	}
-	r.write(pipeline.Position{Mark: cursor, AtNanos: r.batch.Stamps[len(r.batch.Stamps)-1]})
+	r.write(pipeline.Position{Mark: cursor, AtNanos: r.batch.Stamps[len(r.batch.Stamps)-1]}, end)
 	return nil
 }
 
-func (r *journalReader) write(end pipeline.Position) {
-	r.batch.End = end
+func (r *journalReader) write(at pipeline.Position, end bool) {
+	f := frame{cut: r.cut, end: end, started: r.sorter.all() &^ r.sorter.pending}
+	if !end {
+		f.behind = r.behind
+	}
+	r.batch.End, r.ended = at, end
 	if r.err == nil {
-		r.frame, r.err = writeFrame(r.out, r.frame, &r.batch, r.cut)
+		r.frame, r.err = writeFrame(r.out, r.frame, &r.batch, f)
 	}
 	r.batch.Reset()
 	r.cut = 0
-}
-
-// globAll expands the patterns of Options.Files to the files that exist.
-func globAll(patterns []string) (files []string) {
-	for _, pattern := range patterns {
-		for _, name := range visible(filepath.Clean(pattern)) {
-			if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
-				files = append(files, name)
-			}
-		}
-	}
-	return files
 }

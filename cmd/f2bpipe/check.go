@@ -136,10 +136,10 @@ func printCheckedJail(w io.Writer, j *service.CheckedJail) {
 		}
 	}
 	if j.Journal != nil && len(j.Journal.Matches) == 0 {
-		line("journal", "every entry (not read by this version)")
+		line("journal", "every entry")
 	} else if j.Journal != nil {
 		for _, match := range j.Journal.Matches {
-			line("journal", "%s (not read by this version)", strings.Join(match, " "))
+			line("journal", "%s", strings.Join(match, " "))
 		}
 	}
 }

@@ -112,6 +112,9 @@ func run(args []string, std stdio) int {
 	if filepath.Base(args[0]) == "fail2ban-regex" {
 		return fail2banRegex(args, std)
 	}
+	if len(args) == 2 && args[1] == "journal-reader" {
+		return journalReader(std)
+	}
 	var cli commands
 	exit := -1
 	parser, err := kong.New(&cli, kong.Name("f2bpipe"), kong.Description("fail2ban's configuration, filters and commands in a stream pipeline that keeps up with any log."),

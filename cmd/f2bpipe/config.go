@@ -64,6 +64,7 @@ func (c *configCmd) Run(s *streams) error {
 	case c.All:
 		o.Enable = []string{config.AllJails}
 	}
+	o.Fallback = true
 	tree, problems := config.Load(o)
 	out := shownConfig{Dir: tree.Dir, Jails: []shownJail{}}
 	if c.Jail == "" {

@@ -40,6 +40,8 @@ type filterReader struct {
 	*definition
 	spec spec
 	jail string
+
+	logtypeSet bool // by the backend
 }
 
 // newFilterReader looks the filter up. An error names what is missing.
@@ -58,7 +60,7 @@ func (l *loader) newFilterReader(t text, jail string, diskOnly bool) (*filterRea
 // setLogtype chooses the part of the filter that suits the backend, unless
 // the filter or its parameters name one.
 func (r *filterReader) setLogtype(backend string) {
-	if v, ok := r.init.get("logtype"); ok && v.s != "" {
+	if v, ok := r.init.get("logtype"); ok && v.s != "" && !r.logtypeSet {
 		return
 	}
 	if own := r.parser.sections["Definition"]; own != nil {
@@ -71,6 +73,7 @@ func (r *filterReader) setLogtype(backend string) {
 		return
 	}
 	r.init.set("logtype", text{s: "file"})
+	r.logtypeSet = true
 }
 
 // filter describes what was read, without the rules.

@@ -215,6 +215,17 @@ func (r *jailReader) readFilter() {
 		r.error("filter", err)
 		return
 	}
+	if r.fallsBack(all) {
+		f.setLogtype("systemd")
+		if err = f.read(r.opts, true); err == nil {
+			all, err = f.combined(nil)
+		}
+		if err != nil {
+			r.broken = true
+			r.error("filter", err)
+			return
+		}
+	}
 	filter := f.filter(all)
 	r.jail.Filter = &filter
 	own := r.parser.sections[r.name]

@@ -30,6 +30,10 @@ type Options struct {
 	Make      bool     // jails of Enable that no file has are made, with the options of [DEFAULT]
 	Only      string   // read and judge this jail alone; "": all
 	Backend   string   // for LoadFilter: the backend that the lines come from; selects logtype
+	// Fallback reads the filter of a jail that has no log file now and reads the
+	// journal instead (systemd_if_nologs) for the journal: logtype = journal. The
+	// commands of Dump are fail2ban's without it.
+	Fallback bool
 }
 
 // Config is a configuration that was read: plain values, never changed afterwards.

@@ -82,6 +82,7 @@ type SlowRegex struct {
 // Check reads and compiles everything and touches nothing. other is the
 // configuration directory that holds jails and is not read; empty: none.
 func Check(o config.Options, other string) *Checked {
+	o.Fallback = true
 	tree, problems := config.Load(o)
 	jails, found := compileAll(tree)
 	problems = append(problems, found...)

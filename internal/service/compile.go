@@ -25,8 +25,9 @@ type jail struct {
 	other    []omitted
 	blind    time.Duration // blindalarm
 	kernel   kernelOptions
-	idle     bool // a command put it to rest: its logs are not looked at
-	stopped  bool // a client has made it and not started it yet: the same
+	idle     bool        // a command put it to rest: its logs are not looked at
+	stopped  bool        // a client has made it and not started it yet: the same
+	journal  *journalUse // nil: it reads files
 }
 
 // reads says whether the jail's logs are looked at.
@@ -81,6 +82,9 @@ func (k *compiler) jail(c *config.Jail) (*jail, error) {
 	}
 	kernel, wrong := kernelOptionsOf(c)
 	j.kernel, errs = kernel, append(errs, wrong...)
+	if j.journal, err = journalUseOf(c); err != nil {
+		errs = append(errs, err)
+	}
 	for i := range c.Actions {
 		if err := j.addAction(&c.Actions[i]); err != nil {
 			errs = append(errs, err)

@@ -26,8 +26,19 @@ type watched struct {
 	sample func(b *pipeline.Batch, found []pipeline.Failure) // nil: nobody looks for blind jails
 }
 
+// Counters returns the counters of a jail, nil where it is not among the jails.
+func (w *watched) Counters(j *pipeline.Jail) *matchers.Counters {
+	if w.Set == nil {
+		return nil
+	}
+	return w.Set.Counters(j)
+}
+
 // Match implements pipeline.Matcher.
 func (w *watched) Match(dst []pipeline.Failure, b *pipeline.Batch) []pipeline.Failure {
+	if w.Set == nil {
+		return dst // nobody watches
+	}
 	first := len(dst)
 	dst = w.Set.Match(dst, b)
 	if w.sample != nil {
@@ -46,16 +57,19 @@ func newInput(name string, w *watched) *input {
 func (in *input) current() *watched { return in.Matcher().(*watched) }
 
 // sources returns the sources of the service: one for all files, also where no
-// jail has any yet.
+// jail has any yet, and one for each journal.
 func (s *Service) sources() []pipeline.Reading {
 	s.files = &sources.Files{Patterns: s.patterns, Open: s.openFile, Log: s.log}
-	return []pipeline.Reading{{Name: "files", Source: s.files, Batches: 8}}
+	return append([]pipeline.Reading{{Name: "files", Source: s.files, Batches: 8}}, s.journalReadings()...)
 }
 
-// patterns returns the logpaths of all jails, each once.
+// patterns returns the logpaths of all jails that read files, each once.
 func (s *Service) patterns() []string {
 	var out []string
 	for _, j := range s.jails() {
+		if j.journal != nil {
+			continue
+		}
 		for _, p := range j.config.LogPaths {
 			if !slices.Contains(out, p.Pattern.Text) {
 				out = append(out, p.Pattern.Text)
@@ -69,7 +83,7 @@ func (s *Service) patterns() []string {
 func watchers(jails []*jail, path string) []*jail {
 	var out []*jail
 	for _, j := range jails {
-		if j.reads() && j.logPath(path) != nil {
+		if j.reads() && j.journal == nil && j.logPath(path) != nil {
 			out = append(out, j)
 		}
 	}
@@ -172,16 +186,53 @@ func (s *Service) matching(rule matchers.ClockRule) matchers.Options {
 	return matchers.Options{Now: s.clock.Now, Clock: rule, Resolver: s.resolver, Fields: slices.ContainsFunc(s.jails(), needsFields), Log: s.log}
 }
 
-// inputList returns the inputs that some jail watches, by name.
+// inputList returns the inputs that some jail watches, by name: files, and of a
+// journal each group.
 func (s *Service) inputList() []*input {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]*input, 0, len(s.inputs))
-	for _, in := range s.inputs {
+	add := func(in *input) {
 		if len(in.current().jails) > 0 {
 			out = append(out, in)
 		}
 	}
+	for _, in := range s.inputs {
+		add(in)
+	}
+	for _, jn := range s.journals {
+		for _, of := range jn.both() {
+			for _, g := range of.groups {
+				add(g.input)
+			}
+		}
+	}
 	slices.SortFunc(out, func(a, b *input) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// reader is an input as status shows it.
+type reader struct {
+	*pipeline.Input
+	lag     time.Duration
+	problem string // why it cannot be read
+}
+
+// readers returns what is read for some jail, by name: each file and each journal.
+func (s *Service) readers() (out []reader) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	for _, in := range s.inputs {
+		if w := in.current(); len(w.jails) > 0 {
+			out = append(out, reader{Input: in.Input, lag: w.Lag(now, in.Lag.Load())})
+		}
+	}
+	for _, jn := range s.journals {
+		for _, of := range jn.both() {
+			out = append(out, reader{Input: of.line, lag: of.lag(now), problem: of.source.Problem()})
+		}
+	}
+	slices.SortFunc(out, func(a, b reader) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }

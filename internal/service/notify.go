@@ -68,10 +68,9 @@ func (s *Service) summary() string {
 	}
 	var bytes int64
 	var lag time.Duration
-	for _, in := range s.inputList() {
-		n := in.Lag.Load()
-		bytes += n
-		lag = max(lag, in.current().Lag(s.clock.Now(), n))
+	for _, in := range s.readers() {
+		bytes += in.Lag.Load()
+		lag = max(lag, in.lag)
 	}
 	text := fmt.Sprintf("%d jails, %d bans, %d bytes (%.1f s) behind", len(jails), banned, bytes, lag.Seconds())
 	if ok, reason := s.enforced(); !ok {

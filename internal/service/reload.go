@@ -43,6 +43,7 @@ type reading struct {
 
 // read reads and compiles the configuration.
 func read(o config.Options) *reading {
+	o.Fallback = true
 	tree, problems := config.Load(o)
 	jails, more := compileAll(tree)
 	r := &reading{main: tree.Main, replaced: tree.Replaced, jails: jails, problems: slices.Concat(problems, more), daemon: daemonExpiry(&tree.Main, jails)}
@@ -217,7 +218,7 @@ func sameRest(a, b *jail) bool {
 		return out
 	}
 	return slices.Equal(paths(a), paths(b)) && slices.Equal(a.other, b.other) && a.blind == b.blind && a.kernel == b.kernel && a.idle == b.idle &&
-		a.stopped == b.stopped && sameIgnore(a.config, b.config)
+		a.stopped == b.stopped && sameJournal(a, b) && sameIgnore(a.config, b.config)
 }
 
 // checkDrops refuses what the sink cannot express, before anything is changed.
@@ -251,6 +252,7 @@ func (s *Service) carryOut(ctx context.Context, c *change) {
 		s.alarm.forget(j.identity)
 	}
 	s.retarget(c)
+	s.rejournal(c)
 	for _, j := range c.added {
 		s.announce(j)
 	}
@@ -292,6 +294,9 @@ func (s *Service) retarget(c *change) {
 			continue // an idle jail has seen what there was: it goes on where the file is
 		}
 		for _, p := range j.config.LogPaths {
+			if j.journal != nil {
+				break
+			}
 			for _, path := range p.Expand() {
 				if in := s.inputs[path]; in == nil || len(in.current().jails) == 0 {
 					s.there[path] = struct{}{}

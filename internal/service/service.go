@@ -78,6 +78,12 @@ type Service struct {
 	mu     sync.Mutex
 	inputs map[string]*input   // by path
 	there  map[string]struct{} // paths that a reload found: they are older than their jail
+	// journals are by key: the input's name, and a number where one reader is not enough.
+	journals map[string]*journal
+
+	joining sync.Mutex     // held while journals are stopped and started
+	joiners sync.WaitGroup // goroutines that wait for it
+	drained chan struct{}  // closed when the pipeline has drained
 
 	reloading sync.Mutex        // one reload at a time
 	known     map[string]string // problems of the configuration in force: their jails by key
@@ -114,6 +120,7 @@ func New(cfg Config) (*Service, error) {
 func newService(cfg Config, clock *pipeline.Clock) *Service {
 	s := &Service{
 		down: make(chan struct{}), cfg: cfg, log: cfg.Log, out: outOf(cfg), socket: cfg.Socket, clock: clock, inputs: map[string]*input{}, resolver: newResolver(),
+		journals: map[string]*journal{}, drained: make(chan struct{}),
 		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {},
 	}
 	s.guard = newGuard(cfg.Log, banLog{s.out})
@@ -230,6 +237,8 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	err = p.Run(ctx)
 	s.stop()
 	stopServing()
+	close(s.drained)
+	s.joiners.Wait()
 	working.Wait()
 	err = errors.Join(err, s.closeKernel(s.ended(signals)), doors.pid.release())
 	close(s.down)
@@ -243,12 +252,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 // announce logs that a jail runs.
 func (s *Service) announce(j *jail) {
 	s.log.Info("jail runs", "jail", j.config.Name, "maxretry", j.config.MaxRetry, "findtime", j.config.FindTime, "bantime", j.config.BanTime,
-		"filter", filterFile(j.config))
-	found := slices.ContainsFunc(j.config.LogPaths, func(p config.LogPath) bool { return len(p.Expand()) > 0 })
-	if checkedJournal(j.config, found) != nil {
-		s.log.Warn("the journal is not read by this version: the jail sees what a log file of its logpath holds; pipe the journal in with f2bpipe pipe",
-			"jail", j.config.Name)
-	}
+		"filter", filterFile(j.config), "reads", j.source())
 	if path, is := s.unwritten(j); is {
 		s.log.Warn("the jail reads our log from a file that we do not write: run with --logtarget config", "jail", j.config.Name, "file", path)
 	}

@@ -53,7 +53,8 @@ type JailStatus struct {
 	} `json:"lines"`
 	TooComplex int64       `json:"too_complex"` // searches that were given up
 	Profile    JailProfile `json:"profile"`
-	Blind      string      `json:"blind"` // why the filter seems not to fit the log; empty: it seems to
+	Blind      string      `json:"blind"`    // why the filter seems not to fit the log; empty: it seems to
+	Degraded   string      `json:"degraded"` // why the jail sees nothing of its log now; empty: it does
 }
 
 // SourceStatus is the state of one input.
@@ -65,6 +66,7 @@ type SourceStatus struct {
 	Invalid    int64   `json:"invalid"`
 	LagBytes   int64   `json:"lag_bytes"`
 	LagSeconds float64 `json:"lag_seconds"` // how old the last line was when it was read, where bytes lag
+	Problem    string  `json:"problem"`     // why it is not read now; empty: it is
 }
 
 // CounterStatus is the state of the failure counter.
@@ -88,9 +90,9 @@ func (v verbs) status(a StatusArgs) (*Status, error) {
 	if a.Jail != "" && len(out.Jails) == 0 {
 		return nil, control.ErrorUnknownJail(a.Jail)
 	}
-	for _, in := range v.inputList() {
+	for _, in := range v.readers() {
 		out.Sources = append(out.Sources, SourceStatus{Name: in.Name, Lines: in.Lines.Load(), Bytes: in.Bytes.Load(), Cut: in.Cut.Load(),
-			Invalid: in.Invalid.Load(), LagBytes: in.Lag.Load(), LagSeconds: in.current().Lag(v.clock.Now(), in.Lag.Load()).Seconds()})
+			Invalid: in.Invalid.Load(), LagBytes: in.Lag.Load(), LagSeconds: in.lag.Seconds(), Problem: in.problem})
 	}
 	w := v.window.Stats()
 	out.Counter = CounterStatus{Entries: w.Entries, Room: w.Room, Evicted: w.Evicted, LostHits: w.LostHits, Late: w.Late}
@@ -117,6 +119,7 @@ func (v verbs) jailStatus(j *jail) JailStatus {
 	}
 	out.Profile = profileOf(j, v.inputList())
 	out.Blind = v.alarm.text(j.identity)
+	out.Degraded = v.journalProblem(j)
 	if j.matcher.Filter != nil {
 		for _, re := range j.matcher.Filter.Failregex() {
 			out.TooComplex += re.TooComplexCount()

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
@@ -101,35 +99,13 @@ func (t *Trial) Lines(ctx context.Context, name string, log io.Reader, each func
 // have their times with them. matches are alternatives (journalmatch), params
 // the parameters of the backend: journalpath, journalfiles, journalflags, namespace.
 func (t *Trial) Journal(ctx context.Context, params []config.Param, matches [][]string, each func(found []pipeline.Failure)) error {
-	o, err := journalOptions(params, matches)
+	o, err := journalOptions(params)
 	if err != nil {
 		return err
 	}
+	o.Matches = matches
 	in := pipeline.NewInput("systemd-journal", t.Set)
 	return t.feed(ctx, in, &sources.JournalLog{Input: in, Options: o}, t.linewise(each))
-}
-
-// journalOptions reads the parameters of the backend systemd.
-func journalOptions(params []config.Param, matches [][]string) (o sources.JournalOptions, err error) {
-	o.Matches = matches
-	for _, p := range params {
-		switch v := p.Value.Text; strings.ToLower(p.Name) {
-		case "journalpath":
-			o.Path = v
-		case "journalfiles":
-			o.Files = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' })
-		case "journalflags":
-			if o.Flags, err = strconv.Atoi(v); err != nil {
-				return o, fmt.Errorf("journalflags = %q: expected a number, see sd_journal_open(3)", v)
-			}
-		case "namespace":
-			o.Namespace = v
-		case "rotated":
-		default:
-			return o, fmt.Errorf("parameter %q of systemd is not known: expected journalpath, journalfiles, journalflags, namespace or rotated", p.Name)
-		}
-	}
-	return o, nil
 }
 
 // linewise matches a batch line by line.

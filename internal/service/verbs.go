@@ -88,9 +88,12 @@ func (s *Service) bansInOrder(j *jail) []pipeline.Banned {
 	return bans
 }
 
-// filesOf returns the files that a jail's lines come from.
+// filesOf returns the files that a jail's lines come from; a journal is none.
 func (v verbs) filesOf(j *jail) []string {
 	var out []string
+	if j.journal != nil {
+		return out
+	}
 	for _, in := range v.inputList() {
 		if in.current().Counters(j.identity) != nil {
 			out = append(out, in.Name)

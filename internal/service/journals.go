@@ -1,0 +1,407 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/f2bpipe/f2bpipe/pipeline"
+	"github.com/f2bpipe/f2bpipe/sources"
+)
+
+// journal is one reader of the systemd journal and the jails that it serves, in
+// groups that want the same entries. To the pipeline it is one input, so that it
+// has one position; to the rest of the service each group is an input, whose
+// lines are those that its matches take.
+//
+// What a reload adds to a journal that is read catches up on a reader of its
+// own, and joins when that has come to the end. Then both are stopped, which
+// drains them, and one goes on for all: each group after its own last entry.
+type journal struct {
+	name    string // of its input
+	options sources.JournalOptions
+	line    *pipeline.Input // its matcher is a *sorted
+	groups  []*group
+	source  *sources.Journal
+	late    *journal // groups that catch up; nil: none
+}
+
+// group are the jails of a journal that want the same entries.
+type group struct {
+	*input
+	matches [][]string
+	start   sources.Start // of the source's next Run
+}
+
+// sorted is the matcher of a journal: it gives each group its lines.
+type sorted struct {
+	groups []*group // by their bit in Batch.Masks
+	parts  []part
+	newest atomic.Int64 // the time of the last entry, nanoseconds
+}
+
+// part is a group's lines of one batch.
+type part struct {
+	batch pipeline.Batch
+	lines []int64 // their numbers in the journal's input
+}
+
+var _ pipeline.Matcher = (*sorted)(nil)
+
+func newSorted(groups []*group) *sorted {
+	return &sorted{groups: groups, parts: make([]part, len(groups))}
+}
+
+// Match implements pipeline.Matcher.
+func (m *sorted) Match(dst []pipeline.Failure, b *pipeline.Batch) []pipeline.Failure {
+	if n := len(b.Stamps); n > 0 {
+		m.newest.Store(b.Stamps[n-1])
+	}
+	first := len(dst)
+	for i, g := range m.groups {
+		p := &m.parts[i]
+		p.take(b, uint64(1)<<i)
+		if p.batch.Lines == 0 {
+			continue
+		}
+		p.batch.Input = g.Input
+		p.batch.First = g.Lines.Add(int64(p.batch.Lines)) - int64(p.batch.Lines) + 1
+		own := len(dst)
+		dst = g.current().Match(dst, &p.batch)
+		for k := range dst[own:] {
+			f := &dst[own+k]
+			f.Line = p.lines[f.Line-p.batch.First]
+		}
+	}
+	if len(m.groups) > 1 {
+		slices.SortStableFunc(dst[first:], func(a, b pipeline.Failure) int { return int(a.Line - b.Line) })
+	}
+	return dst
+}
+
+// take copies the lines of the batch that have the bit.
+func (p *part) take(b *pipeline.Batch, bit uint64) {
+	p.batch.Reset()
+	p.batch.Live, p.lines = b.Live, p.lines[:0]
+	for n, data := 0, b.Data; len(data) > 0; n++ {
+		end := bytes.IndexByte(data, '\n') + 1
+		if len(b.Masks) == 0 || b.Masks[n]&bit != 0 {
+			p.batch.Data = append(p.batch.Data, data[:end]...)
+			p.batch.Stamps = append(p.batch.Stamps, b.Stamps[n])
+			p.batch.Lines++
+			p.lines = append(p.lines, b.First+int64(n))
+		}
+		data = data[end:]
+	}
+}
+
+// lag is how old the last entry was when it was read, where there are more.
+func (jn *journal) lag(nowNanos int64) time.Duration {
+	newest := jn.line.Matcher().(*sorted).newest.Load()
+	if jn.line.Lag.Load() == 0 || newest == 0 || newest > nowNanos {
+		return 0
+	}
+	return time.Duration(nowNanos - newest)
+}
+
+// both returns the journal and what catches up with it.
+func (jn *journal) both() []*journal {
+	if jn.late == nil {
+		return []*journal{jn}
+	}
+	return []*journal{jn, jn.late}
+}
+
+// hasRoom says whether one reader can serve further matches.
+func (jn *journal) hasRoom(matches [][]string) bool {
+	n := 1
+	all := slices.Clone(matches)
+	for _, of := range jn.both() {
+		n += len(of.groups)
+		for _, g := range of.groups {
+			all = append(all, g.matches...)
+		}
+	}
+	return n <= sources.MaxJournalGroups && len(sources.MatchFields(all)) <= sources.MaxJournalFields
+}
+
+// group returns the group that a jail is in, or nil.
+func (jn *journal) group(j *pipeline.Jail) *group {
+	for _, of := range jn.both() {
+		for _, g := range of.groups {
+			if g.current().Counters(j) != nil {
+				return g
+			}
+		}
+	}
+	return nil
+}
+
+// journalOf returns the journal that a jail reads, or nil. The caller holds s.mu.
+func (s *Service) journalOf(j *pipeline.Jail) *journal {
+	for _, jn := range s.journals {
+		if jn.group(j) != nil {
+			return jn
+		}
+	}
+	return nil
+}
+
+// journalProblem says why a jail's journal is not read; empty: it is, or the
+// jail reads none.
+func (s *Service) journalProblem(j *jail) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if jn := s.journalOf(j.identity); jn != nil && jn.source != nil {
+		return jn.source.Problem()
+	}
+	return ""
+}
+
+// journalReadings makes the journals of the jails that run, for the start of the
+// pipeline.
+func (s *Service) journalReadings() (out []pipeline.Reading) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fresh := s.freshGroups(s.jails(), nil)
+	for _, name := range slices.Sorted(maps.Keys(fresh)) {
+		s.journals[name] = fresh[name]
+		out = append(out, s.reading(fresh[name], name))
+	}
+	return out
+}
+
+// reading is a journal's source as the pipeline runs it, from where its groups
+// stand.
+func (s *Service) reading(jn *journal, name string) pipeline.Reading {
+	jn.source = &sources.Journal{Input: jn.line, Options: jn.options, Log: s.log.With("source", jn.name)}
+	for _, g := range jn.groups {
+		jn.source.Groups = append(jn.source.Groups, sources.JournalGroup{Matches: g.matches, Start: g.start})
+	}
+	jn.line.SetMatcher(newSorted(jn.groups))
+	return pipeline.Reading{Name: name, Source: jn.source}
+}
+
+// freshGroups makes groups of the jails that read a journal and are in none,
+// and returns them in journals of their own, by the journals' keys. before is
+// what jails were before a reload.
+func (s *Service) freshGroups(jails []*jail, before map[*jail]*jail) map[string]*journal {
+	fresh, members := map[string]*journal{}, map[*group][]*jail{}
+	for _, j := range jails {
+		if j.journal == nil || !j.reads() || s.journalOf(j.identity) != nil {
+			continue
+		}
+		g := s.placeFor(j.journal, fresh)
+		members[g] = append(members[g], j)
+	}
+	for g, jails := range members {
+		w, err := s.watch(g.input, jails, nil)
+		if err != nil {
+			// Every jail was checked when it was compiled.
+			s.log.Error("jails do not read the journal", "problem", err)
+			continue
+		}
+		g.SetMatcher(w)
+		g.start = s.startOfJournal(w, before)
+	}
+	return fresh
+}
+
+// placeFor returns the fresh group for what a jail reads. A journal whose reader
+// is full gets a second one.
+func (s *Service) placeFor(use *journalUse, fresh map[string]*journal) *group {
+	name := journalName(use.options)
+	for n := 1; ; n++ {
+		key := name
+		if n > 1 {
+			key += " #" + strconv.Itoa(n)
+		}
+		jn := fresh[key]
+		if jn == nil {
+			jn = &journal{name: name, options: use.options, line: pipeline.NewInput(name, nil)}
+			if old := s.journals[key]; old != nil && !old.hasRoom(use.matches) {
+				continue
+			}
+			fresh[key] = jn
+		}
+		if i := slices.IndexFunc(jn.groups, func(g *group) bool { return sameMatches(g.matches, use.matches) }); i >= 0 {
+			return jn.groups[i]
+		}
+		if old := s.journals[key]; jn.hasRoom(use.matches) && (old == nil || (&journal{groups: old.groups, late: jn}).hasRoom(use.matches)) {
+			g := &group{input: newInput(name, &watched{}), matches: use.matches}
+			jn.groups = append(jn.groups, g)
+			return g
+		}
+	}
+}
+
+func sameMatches(a, b [][]string) bool {
+	return slices.EqualFunc(a, b, func(x, y []string) bool { return slices.Equal(x, y) })
+}
+
+// startOfJournal returns where the reading for a new group begins: findtime ago;
+// a jail that was idle has seen what there was.
+func (s *Service) startOfJournal(w *watched, before map[*jail]*jail) sources.Start {
+	findTime := time.Duration(0)
+	for _, j := range w.jails {
+		if b := before[j]; b != nil && b.idle {
+			continue
+		}
+		findTime = max(findTime, j.config.FindTime)
+	}
+	return sources.Start{FromNanos: s.clock.Now() - int64(findTime)}
+}
+
+// rejournal lets the journals serve the jails that run now, after a reload.
+func (s *Service) rejournal(c *change) {
+	s.joining.Lock()
+	defer s.joining.Unlock()
+	s.mu.Lock()
+	for _, jn := range s.journals {
+		for _, of := range jn.both() {
+			for _, g := range of.groups {
+				s.regroup(jn, g)
+			}
+		}
+	}
+	fresh := s.freshGroups(c.jails, c.before)
+	keys := slices.Sorted(maps.Keys(s.journals))
+	s.mu.Unlock()
+	for _, key := range keys {
+		s.prune(key)
+	}
+	for _, key := range slices.Sorted(maps.Keys(fresh)) {
+		s.begin(key, fresh[key])
+	}
+}
+
+// regroup gives a group those of its jails that still run and want the same.
+func (s *Service) regroup(jn *journal, g *group) {
+	was := g.current()
+	var jails []*jail
+	for _, j := range s.jails() {
+		if was.Counters(j.identity) != nil && j.journal != nil && j.reads() && journalName(j.journal.options) == jn.name && sameMatches(j.journal.matches, g.matches) {
+			jails = append(jails, j)
+		}
+	}
+	if slices.EqualFunc(was.jails, jails, sameMember) {
+		return
+	}
+	w, err := s.watch(g.input, jails, was)
+	if err != nil {
+		// Every jail was checked when it was compiled.
+		s.log.Error("journal goes on with the jails before", "journal", jn.name, "problem", err)
+		return
+	}
+	g.SetMatcher(w)
+}
+
+// prune ends the reading for groups without jails.
+func (s *Service) prune(key string) {
+	idle := func(g *group) bool { return len(g.current().jails) == 0 }
+	s.mu.Lock()
+	jn := s.journals[key]
+	s.mu.Unlock()
+	if !slices.ContainsFunc(jn.both(), func(of *journal) bool { return slices.ContainsFunc(of.groups, idle) }) {
+		return
+	}
+	s.halt(jn, key)
+	s.mu.Lock()
+	jn.groups = slices.DeleteFunc(jn.groups, idle)
+	s.mu.Unlock()
+	s.resume(jn, key)
+}
+
+// begin begins to read for fresh groups: at once, where nobody reads that
+// journal yet, else on a reader of their own.
+func (s *Service) begin(key string, fresh *journal) {
+	s.mu.Lock()
+	jn := s.journals[key]
+	s.mu.Unlock()
+	if jn == nil {
+		s.resume(fresh, key)
+		return
+	}
+	if jn.late != nil {
+		s.halt(jn, key) // what caught up goes on doing so together
+		s.resume(jn, key)
+	}
+	s.mu.Lock()
+	jn.late = fresh
+	r := s.reading(fresh, key+lateName)
+	ended := make(chan struct{})
+	fresh.source.OnEnd = func() { close(ended) }
+	s.mu.Unlock()
+	s.start(r)
+	s.joiners.Go(func() {
+		select {
+		case <-ended:
+			s.join(key, fresh)
+		case <-s.drained:
+		}
+	})
+}
+
+// lateName follows the name of the source with which a catching up one runs.
+const lateName = ", catching up"
+
+// join lets groups that have caught up go on with the others, if that has not
+// happened already.
+func (s *Service) join(key string, late *journal) {
+	s.joining.Lock()
+	defer s.joining.Unlock()
+	s.mu.Lock()
+	jn := s.journals[key]
+	s.mu.Unlock()
+	if jn == nil || jn.late != late {
+		return
+	}
+	s.halt(jn, key)
+	s.resume(jn, key)
+}
+
+// halt stops the journal's readers, waits until what they read is counted, and
+// puts all groups together, each with its place.
+func (s *Service) halt(jn *journal, key string) {
+	for i, of := range jn.both() {
+		name := key
+		if i > 0 {
+			name += lateName
+		}
+		// Not a reload's context: what has begun is done.
+		_ = s.line.StopSource(context.Background(), name)
+		for i, g := range of.groups {
+			g.start = of.source.Groups[i].Start
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if jn.late != nil {
+		jn.groups, jn.late = append(jn.groups, jn.late.groups...), nil
+	}
+}
+
+// resume reads the journal for its groups; without any it is forgotten.
+func (s *Service) resume(jn *journal, key string) {
+	s.mu.Lock()
+	if len(jn.groups) == 0 {
+		delete(s.journals, key)
+		s.mu.Unlock()
+		return
+	}
+	s.journals[key] = jn
+	r := s.reading(jn, key)
+	s.mu.Unlock()
+	s.start(r)
+}
+
+func (s *Service) start(r pipeline.Reading) {
+	if err := s.line.StartSource(r); err != nil && !errors.Is(err, pipeline.ErrNotRunning) {
+		s.log.Error("journal is not read", "source", r.Name, "problem", err)
+	}
+}
