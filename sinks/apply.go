@@ -159,6 +159,9 @@ func (n *NFTables) change(nowNanos int64, o *pipeline.Order) (change, error) {
 	}
 	e := edit{first: keyOf(prefix.Addr()), bits: uint8(prefix.Bits())}
 	k := n.layout.kind(e, prefix.Addr().Is4())
+	if !n.features.hasIntervals() && (k.interval() || int(e.bits) != 8*k.width() && k != prefixes6) {
+		return change{}, errNoIntervals
+	}
 	s := j.sets[k]
 	if s == nil {
 		s = n.layout.newSet(j, k)
@@ -251,6 +254,9 @@ func (n *NFTables) commit(nowNanos int64, changes []change) {
 		n.commit(nowNanos, changes[middle:])
 	}
 }
+
+// errNoIntervals is the error of a network where sets hold addresses alone.
+var errNoIntervals = errors.New("this kernel's nf_tables has no intervals: networks cannot be banned")
 
 // errFull is the error of what was not tried after another addition to the set was refused.
 var errFull = fmt.Errorf("the set is full: %w", unix.ENFILE)

@@ -68,9 +68,18 @@ func (j *jail) place() (place, error) {
 
 func (c *classic) kind(_ network, v4 bool) kind {
 	if v4 {
-		return networks4
+		return c.kinds()[0]
 	}
-	return networks6
+	return c.kinds()[1]
+}
+
+// kinds are those of the two families: intervals, or where the kernel has none
+// the addresses alone that Debian's fail2ban has.
+func (c *classic) kinds() [2]kind {
+	if !c.n.features.hasIntervals() {
+		return [2]kind{addresses4, addresses6}
+	}
+	return [2]kind{networks4, networks6}
 }
 
 // newSet returns a set at its place, which check has found good.
@@ -177,9 +186,11 @@ func (c *classic) rules(t *tx, p place, s *set) error {
 		return t.addRule(p.tb, p.chain, rule(match, source...))
 	}
 	for _, protocol := range m.protocols {
-		match := append(append(matchProtocol(protocol), destination()), matchPorts(t, p.tb, m.ports)...)
-		if err := t.addRule(p.tb, p.chain, rule(match, source...)); err != nil {
-			return err
+		for _, ports := range portGroups(m.ports, c.n.features.hasIntervals()) {
+			match := append(append(matchProtocol(protocol), destination()), matchPorts(t, p.tb, ports)...)
+			if err := t.addRule(p.tb, p.chain, rule(match, source...)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -1,5 +1,12 @@
-// Package sinks carries out what the ledger orders: nftables over netlink, and
-// a dry run that only prints.
+// Package sinks carries out what the ledger orders: nftables over netlink, what
+// else a kernel has where it lacks that, and a dry run that only prints.
+//
+// Kernel finds out at the first ban what there is. nf_tables is asked feature by
+// feature (features.go), and what is missing is done without: timeouts,
+// intervals, fib, connection tracking, reject in prerouting. Without nf_tables,
+// or its tables of both families, coarse keeps the bans in ipset's sets and two
+// rules of iptables, or in blackhole routes: every port, whatever a jail says.
+// Where only the right is missing nothing is decided; it is tried again.
 //
 // NFTables keeps what is wanted (addresses and networks with their ends, per
 // jail) beside what it knows of the kernel, and brings the second to the first
@@ -8,6 +15,8 @@
 // mdlayher/netlink, so that a table, its chains, its rules and its first
 // elements come back in one transaction; the rules' expressions and the keys'
 // types are google/nftables'.
+//
+//	Kernel ─▶ NFTables, or coarse ─▶ ipset | routes
 //
 //	Apply ──changes──▶ commit ──▶ try: layout.install + set.write ──▶ link.transact
 //	                     │ refused: bisect          │ vanished, lost right: record

@@ -2,6 +2,8 @@ package sinks
 
 import (
 	"errors"
+	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +20,8 @@ type health struct {
 	recent   []time.Time   // the last times, within a minute
 	noKill   bool          // it is known that sockets cannot be destroyed
 	hinted   time.Time     // when the log last said how to stop it
+	// absent is why this kernel's nf_tables cannot be used, for good; empty: it can.
+	absent string
 	// unreconciled: what a process before us left has not been cleared yet.
 	unreconciled bool
 }
@@ -66,6 +70,60 @@ func (n *NFTables) damaged(err error) {
 	n.health.enforced, n.health.reason, n.health.stale = false, reason, true
 	n.health.wait = min(max(2*n.health.wait, firstWait), lastWait)
 	n.health.retryAt = n.cfg.Now().Add(n.health.wait)
+}
+
+// absent says why this kernel's nf_tables cannot be used at all; empty: it can,
+// as far as is known.
+func (n *NFTables) absent() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.health.absent
+}
+
+// limits says in what bans are more, or less, than the jails ask for.
+func (n *NFTables) limits() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f, lacks := n.features, []string(nil)
+	if !f.probed {
+		return ""
+	}
+	if _, own := n.layout.(*own); own {
+		if !f.timeouts {
+			lacks = append(lacks, "no timeouts: bans end by the service alone")
+		}
+		if !f.fib {
+			lacks = append(lacks, "no fib: transit is refused as well")
+		}
+		if !f.track {
+			lacks = append(lacks, "no connection tracking: answers to our own connections are refused as well")
+		}
+		if !f.reject {
+			lacks = append(lacks, "no reject in prerouting: bans drop")
+		}
+	}
+	if !f.intervals {
+		lacks = append(lacks, "no intervals: networks cannot be banned")
+	}
+	if len(lacks) == 0 {
+		return ""
+	}
+	return "this kernel's nf_tables has " + strings.Join(lacks, "; ")
+}
+
+// wants calls f with everything that is wanted.
+func (n *NFTables) wants(f func(jail string, p netip.Prefix, untilNanos int64)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, s := range n.jailSets() {
+		width := s.kind.width()
+		for k, untilNanos := range s.ends {
+			f(s.jail.name, netip.PrefixFrom(k.addr(width), int(s.bits())), untilNanos)
+		}
+		for _, w := range s.ranges.networks {
+			f(s.jail.name, netip.PrefixFrom(w.first.addr(width), int(w.bits)), w.untilNanos)
+		}
+	}
 }
 
 // refusedRight says whether the right was missing.

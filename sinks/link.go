@@ -28,6 +28,8 @@ type link struct {
 	raw    syscall.RawConn
 	portID uint32 // the kernel's name for the connection; notifications carry it
 	buf    []byte
+	// refuse stands in for an older kernel in tests: the error that it has for a message.
+	refuse func(netlink.Message) unix.Errno
 }
 
 // dialLink connects in the network namespace that the file descriptor stands
@@ -104,6 +106,13 @@ func (e *stepError) Unwrap() error { return e.errno }
 func (l *link) transact(t *tx) error {
 	if len(t.msgs) == 0 {
 		return nil
+	}
+	if l.refuse != nil {
+		for i, m := range t.msgs {
+			if errno := l.refuse(m); errno != 0 {
+				return &stepError{step: t.steps[i], errno: errno}
+			}
+		}
 	}
 	msgs := t.batch()
 	if _, err := l.conn.SendMessages(msgs); err != nil {

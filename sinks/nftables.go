@@ -35,6 +35,16 @@ type Config struct {
 	Now    func() time.Time // for what is put back without an order; nil: time.Now
 }
 
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
 // NFTables bans in nf_tables. Apply is a pipeline.Sink's; every method may be
 // called from any goroutine.
 type NFTables struct {
@@ -108,12 +118,7 @@ var (
 // of a jail; missing rights show at that time, as errors of the orders and in
 // State. The error is a socket that the system refuses.
 func OpenNFTables(cfg Config) (*NFTables, error) {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
+	cfg = cfg.withDefaults()
 	l, err := dialLink(cfg.NetNS)
 	if err != nil {
 		return nil, err
@@ -210,7 +215,7 @@ func (n *NFTables) replaceJail(old, j *jail) error {
 }
 
 // idle says whether the kernel is not to be touched without an order.
-func (n *NFTables) idle() bool { return n.closed || n.paused }
+func (n *NFTables) idle() bool { return n.closed || n.paused || n.health.absent != "" }
 
 // RemoveJail takes a jail's sets and rules out of the kernel and forgets its bans.
 func (n *NFTables) RemoveJail(name string) error {
@@ -298,7 +303,7 @@ func (n *NFTables) Close(remove bool) error {
 		return nil
 	}
 	var errs []error
-	if remove {
+	if _, own := n.layout.(*own); remove || own && !n.features.hasTimeouts() {
 		err := n.removeAll()
 		if errors.Is(err, unix.EPERM) && !slices.ContainsFunc(n.sortedJails(), (*jail).present) {
 			err = nil // without rights nothing was put there

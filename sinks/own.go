@@ -98,7 +98,7 @@ func (o *own) kind(n network, v4 bool) kind {
 }
 
 func (o *own) newSet(j *jail, k kind) *set {
-	return newSet(j, k, ownTable, setPrefixes[k]+identifier(j.name), true)
+	return newSet(j, k, ownTable, setPrefixes[k]+identifier(j.name), o.n.features.hasTimeouts())
 }
 
 func (o *own) check(j *jail) error {
@@ -244,30 +244,34 @@ func (o *own) dispatch(t *tx, j *jail) error {
 		}
 		return err
 	}
-	ephemeral := func(p PortRange) bool { return p.Last >= firstEphemeral }
 	for _, protocol := range j.match.protocols {
-		match, before := matchProtocol(protocol), matchProtocol(protocol)
-		in := chain
-		if ports := j.match.ports; len(ports) > 0 {
-			if protocol == unix.IPPROTO_TCP && !slices.ContainsFunc(ports, ephemeral) {
-				in += services
+		for _, ports := range portGroups(j.match.ports, o.n.features.hasIntervals()) {
+			if err := o.dispatchPorts(t, j, chain, protocol, ports); err != nil {
+				return err
 			}
-			match = append(append(match, destination()), matchPorts(t, ownTable, ports)...)
-		}
-		if err := t.addRule(ownTable, in, rule(match, jump)); err != nil {
-			return err
-		}
-		if !o.translates(j) {
-			continue
-		}
-		if ports := j.match.ports; len(ports) > 0 {
-			before = append(append(before, originalDestination()), matchPorts(t, ownTable, ports)...)
-		}
-		if err := t.addRule(ownTable, chainOriginal, rule(before, jump)); err != nil {
-			return err
 		}
 	}
 	return nil
+}
+
+// dispatchPorts is dispatch for one protocol and ports (none: all) in a chain.
+func (o *own) dispatchPorts(t *tx, j *jail, chain string, protocol byte, ports []PortRange) error {
+	jump := verdict(expr.VerdictJump, jailChain(j))
+	match, before := matchProtocol(protocol), matchProtocol(protocol)
+	if len(ports) > 0 {
+		ephemeral := func(p PortRange) bool { return p.Last >= firstEphemeral }
+		if protocol == unix.IPPROTO_TCP && !slices.ContainsFunc(j.match.ports, ephemeral) {
+			chain += services
+		}
+		match = append(append(match, destination()), matchPorts(t, ownTable, ports)...)
+	}
+	if err := t.addRule(ownTable, chain, rule(match, jump)); err != nil || !o.translates(j) {
+		return err
+	}
+	if len(ports) > 0 {
+		before = append(append(before, originalDestination()), matchPorts(t, ownTable, ports)...)
+	}
+	return t.addRule(ownTable, chainOriginal, rule(before, jump))
 }
 
 // translates says whether the jail is looked for behind translations too.

@@ -50,9 +50,9 @@ func (n *NFTables) reconcile() error {
 	return nil
 }
 
-// RemoveOwn takes our layout out of the kernel, for whom no process of ours
-// does any more, and says whether there was one. netns is as in Config.
-func RemoveOwn(netns int) (found bool, err error) {
+// removeOwn takes our layout out of the kernel, for whom no process of ours
+// does any more, and says whether there was one.
+func removeOwn(netns int) (found bool, err error) {
 	l, err := dialLink(netns)
 	if err != nil {
 		return false, err
@@ -72,7 +72,7 @@ func RemoveOwn(netns int) (found bool, err error) {
 func (c *classic) reconcile(int64) error {
 	var left []*set
 	for _, j := range c.n.sortedJails() {
-		for _, k := range []kind{networks4, networks6} {
+		for _, k := range c.kinds() {
 			if j.sets[k] == nil || !j.sets[k].present {
 				left = append(left, c.newSet(j, k))
 			}

@@ -95,6 +95,27 @@ func matchLocal() []expr.Any {
 	}
 }
 
+// portGroups are the ports that go into one rule each: all, or without
+// intervals the single ones together and each range alone.
+func portGroups(ports []PortRange, intervals bool) [][]PortRange {
+	if intervals || len(ports) <= 1 {
+		return [][]PortRange{ports}
+	}
+	var groups [][]PortRange
+	var single []PortRange
+	for _, p := range ports {
+		if p.First == p.Last {
+			single = append(single, p)
+		} else {
+			groups = append(groups, []PortRange{p})
+		}
+	}
+	if len(single) > 0 {
+		groups = append(groups, single)
+	}
+	return groups
+}
+
 // matchPorts matches the loaded port: one by comparison, more by a set without
 // a name that t creates for this rule.
 func matchPorts(t *tx, tb table, ports []PortRange) []expr.Any {

@@ -53,7 +53,7 @@ func (c *stopCmd) Run(ctx context.Context, s *streams) error {
 	if !errors.Is(err, control.ErrNoSocket) && !errors.Is(err, control.ErrNotRunning) {
 		return err
 	}
-	found, removeErr := sinks.RemoveOwn(0)
+	found, removeErr := sinks.RemoveLeft(0)
 	switch {
 	case !found: // without rights nothing is found
 		return err

@@ -14,7 +14,7 @@ func (s *Service) openKernel() (pipeline.Sink, error) {
 	if s.classic() {
 		cfg.Layout = sinks.LayoutClassic
 	}
-	nft, err := sinks.OpenNFTables(cfg)
+	nft, err := sinks.OpenKernel(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +66,8 @@ func (s *Service) closeKernel(why string, remove bool) error {
 
 // KernelStatus is how bans are enforced.
 type KernelStatus struct {
-	By     string   `json:"by"`           // nftables, ipset, routes; empty: nothing, a dry run
-	Layout string   `json:"layout"`       // of nftables: f2bpipe or fail2ban
+	By     string   `json:"by"`           // nftables, ipset, routes; empty: nothing yet, or a dry run
+	Layout string   `json:"layout"`       // of nftables: f2bpipe or fail2ban; empty elsewhere
 	Coarse string   `json:"coarse"`       // in what a ban does more, or less, than the jail asks for; empty: nothing
 	Healed int64    `json:"healed"`       // how often somebody else had removed bans
 	Paused *float64 `json:"paused_until"` // epoch seconds; null: it is not paused
@@ -95,9 +95,14 @@ func (s *Service) kernelStatus() (out KernelStatus) {
 	if s.nft == nil {
 		return out
 	}
-	out.By, out.Layout, out.Healed = "nftables", "f2bpipe", s.nft.Healed()
-	if s.classic() {
+	out.Healed = s.nft.Healed()
+	out.By, out.Coarse = s.nft.By()
+	switch {
+	case out.By != "nftables":
+	case s.classic():
 		out.Layout = "fail2ban"
+	default:
+		out.Layout = "f2bpipe"
 	}
 	if until := s.paused.ends(); !until.IsZero() {
 		at := epoch(until.UnixNano())

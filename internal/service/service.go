@@ -58,9 +58,9 @@ type Service struct {
 	out        *logtarget.Log // in fail2ban's format
 	mainTarget string         // logtarget as fail2ban.conf has it
 
-	daemon  bool            // expiry = daemon
-	nft     *sinks.NFTables // nil in a dry run
-	gate    *gate           // before the sink
+	daemon  bool          // expiry = daemon
+	nft     *sinks.Kernel // nil in a dry run
+	gate    *gate         // before the sink
 	flusher *pipeline.Flusher
 	line    *pipeline.Pipeline // while it runs
 	window  *pipeline.Window

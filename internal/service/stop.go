@@ -15,6 +15,7 @@ import (
 // away: its elements have no end of their own.
 //
 //	f2bpipe stop, fail2ban-client stop     taken away
+//	f2bpipe restart, of fail2ban's too     stays
 //	SIGINT, at a terminal                  taken away
 //	SIGTERM, systemd stops the unit        taken away (also when a package is removed)
 //	SIGTERM, systemd restarts the unit     stays, and the next start reconciles it
@@ -32,6 +33,9 @@ const jobTimeout = 2 * time.Second
 func (s *Service) ended(c caught) (why string, remove bool) {
 	if s.stopped.Load() {
 		return "a command", true
+	}
+	if s.again.Load() {
+		return "a command to restart", false
 	}
 	switch c.ending() {
 	case syscall.SIGINT:

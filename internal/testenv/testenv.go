@@ -92,3 +92,14 @@ func NeedTool(t testing.TB, name string) {
 		absent(t, "F2BPIPE_REQUIRE_NETNS", "%s is not installed", name)
 	}
 }
+
+// NeedIptables skips or fails where the programs of Debian's packages iptables
+// and ipset are not there. F2BPIPE_REQUIRE_IPTABLES=1 makes their absence a failure.
+func NeedIptables(t testing.TB) {
+	t.Helper()
+	for _, name := range []string{"iptables-legacy", "ip6tables-legacy", "ipset"} {
+		if _, err := exec.LookPath(name); err != nil {
+			absent(t, "F2BPIPE_REQUIRE_IPTABLES", "%s is not installed", name)
+		}
+	}
+}
