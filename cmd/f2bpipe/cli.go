@@ -109,8 +109,11 @@ type usageError struct{ error }
 
 // run carries out a command line and returns the exit status.
 func run(args []string, std stdio) int {
-	if filepath.Base(args[0]) == "fail2ban-regex" {
+	switch filepath.Base(args[0]) {
+	case "fail2ban-regex":
 		return fail2banRegex(args, std)
+	case "fail2ban-client", serverName:
+		return fail2banProgram(args, std)
 	}
 	if len(args) == 2 && args[1] == "journal-reader" {
 		return journalReader(std)

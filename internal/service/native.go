@@ -86,7 +86,7 @@ func (v verbs) Native(ctx context.Context, verb string, args json.RawMessage) (a
 	case VerbBanned:
 		return v.banned(), nil
 	case VerbReload:
-		return with(args, func(a ReloadArgs) (any, error) { return v.Service.Reload(ctx, a.Jail) })
+		return with(args, func(a ReloadArgs) (any, error) { return v.reload(ctx, a) })
 	case VerbStop:
 		return nil, v.Stop(ctx)
 	case VerbRestart:
@@ -134,7 +134,7 @@ func (v verbs) banIDs(ctx context.Context, j *jail, texts []string, banTime *tim
 	out := Done{Refused: []Refusal{}}
 	var ids []pipeline.ID
 	for _, text := range texts {
-		id, err := parseTarget(text)
+		id, err := j.target(text)
 		if err != nil {
 			out.Refused = append(out.Refused, Refusal{text, err.Error()})
 			continue

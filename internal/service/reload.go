@@ -15,7 +15,10 @@ import (
 
 // ReloadArgs ask for one jail, or for all where Jail is empty.
 type ReloadArgs struct {
-	Jail string `json:"jail,omitempty"`
+	Jail     string `json:"jail,omitempty"`
+	Restart  bool   `json:"restart,omitempty"`   // stop the jails before
+	Unban    bool   `json:"unban,omitempty"`     // end their bans for good
+	IfExists bool   `json:"if_exists,omitempty"` // that there is no such jail is no error
 }
 
 // Reloaded is what a reload has changed. Keys are only ever added.
@@ -55,6 +58,11 @@ func read(o config.Options) *reading {
 	return r
 }
 
+// has says whether the configuration enables a jail.
+func (r *reading) has(name string) bool {
+	return named(r.jails, name) != nil || slices.Contains(r.disabled, name)
+}
+
 // known returns the jails of the problems by key.
 func (r *reading) known() map[string]string {
 	out := map[string]string{}
@@ -82,6 +90,11 @@ func (s *Service) logProblems(list config.Problems) {
 // error says so. Reloads come one after the other. When ctx is done Reload does
 // not wait for the kernel any longer; what it began is done all the same.
 func (s *Service) Reload(ctx context.Context, name string) (*Reloaded, error) {
+	return s.reload(ctx, ReloadArgs{Jail: name})
+}
+
+func (s *Service) reload(ctx context.Context, a ReloadArgs) (*Reloaded, error) {
+	name := a.Jail
 	if s.files == nil {
 		return nil, ErrNoReload
 	}
@@ -91,6 +104,9 @@ func (s *Service) Reload(ctx context.Context, name string) (*Reloaded, error) {
 	options := s.cfg.Options
 	options.Only = name
 	r := read(options)
+	if name != "" && a.IfExists && !r.has(name) && s.jail(name) == nil {
+		return &Reloaded{Added: []string{}, Changed: []string{}, Removed: []string{}, Unchanged: len(s.jails()), Disabled: []string{}}, nil
+	}
 	fresh := slices.DeleteFunc(slices.Clone(r.problems), func(p config.Problem) bool { _, old := s.known[p.Key()]; return old })
 	err := fresh.Err()
 	var c *change
@@ -104,6 +120,14 @@ func (s *Service) Reload(ctx context.Context, name string) (*Reloaded, error) {
 	s.logProblems(fresh)
 	if r.daemon != s.daemon {
 		s.log.Warn("another expiry: in force after a restart")
+	}
+	if a.Restart || a.Unban {
+		if err := s.anew(ctx, name, a.Restart, a.Unban); err != nil {
+			return nil, err
+		}
+		if c, err = s.plan(name, r); err != nil {
+			return nil, err // it was right a moment ago
+		}
 	}
 	s.carryOut(ctx, c)
 	maps.DeleteFunc(s.known, func(_, jail string) bool { return name == "" || jail == name })
@@ -135,7 +159,7 @@ type change struct {
 // the sink cannot express.
 func (s *Service) plan(name string, r *reading) (*change, error) {
 	old := s.jails()
-	c := &change{jails: r.jails, before: map[*jail]*jail{}}
+	c := &change{jails: slices.Clone(r.jails), before: map[*jail]*jail{}}
 	if name != "" {
 		c.jails = replaced(old, name, named(r.jails, name))
 	}

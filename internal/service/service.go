@@ -39,6 +39,8 @@ type Config struct {
 	// it. Who made it closes it.
 	Out     *logtarget.Log
 	PidFile string // written while it runs; empty: none
+	Ready   func() // called when the service runs; nil: nobody waits for it
+	Await   bool   // read no jails: a client sends them
 	// StatusSocket is a second socket, for who may only look; empty: the configuration's, or none.
 	StatusSocket string
 	StatusGroup  string // the group that may connect there, by name or number; empty: the configuration's
@@ -234,6 +236,9 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	// The socket answers until the pipeline has drained: commands are the
 	// pipeline's. A stop is answered when everything else is done.
 	s.log.Info("service runs", "socket", s.socket)
+	if s.cfg.Ready != nil {
+		s.cfg.Ready()
+	}
 	err = p.Run(ctx)
 	s.stop()
 	stopServing()

@@ -50,7 +50,10 @@ func (v verbs) Reload(ctx context.Context, o control.ReloadOptions, st *control.
 			jails = replaced(jails, d.config.Name, d)
 		}
 	}
-	if err := v.anew(ctx, o.Jail, jails, o.Restart, o.Unban); err != nil {
+	if _, err := v.plan("", &reading{jails: jails}); err != nil {
+		return err
+	}
+	if err := v.anew(ctx, o.Jail, o.Restart, o.Unban); err != nil {
 		return err
 	}
 	return v.take(ctx, st, jails)
@@ -71,15 +74,9 @@ func (v verbs) take(ctx context.Context, st *control.Stream, jails []*jail) erro
 
 // anew does what a reload does before the new values are in force: it ends the
 // bans of a jail (empty: of all) for good, or stops it, so that it begins again
-// with what the store has. The jails that follow are known to be in order.
-// The caller holds s.reloading.
-func (s *Service) anew(ctx context.Context, name string, next []*jail, restart, unban bool) error {
-	if !restart && !unban {
-		return nil
-	}
-	if _, err := s.plan("", &reading{jails: next}); err != nil {
-		return err
-	}
+// with what the store has. The caller holds s.reloading, and knows that what
+// follows can be carried out.
+func (s *Service) anew(ctx context.Context, name string, restart, unban bool) error {
 	rest := []*jail{}
 	for _, j := range s.jails() {
 		if name != "" && j.config.Name != name {

@@ -26,6 +26,17 @@ func parseTarget(text string) (pipeline.ID, error) {
 	return id, nil
 }
 
+// target reads what is to be banned in a jail: what is no address only where no
+// action of the jail drops packets.
+func (j *jail) target(text string) (pipeline.ID, error) {
+	if id := pipeline.ParseID(text); j.drop == nil && text != "" {
+		if _, ok := id.Prefix(); !ok {
+			return id, nil
+		}
+	}
+	return parseTarget(text)
+}
+
 // guard leaves out what covers an address of this host: to ban oneself is
 // mostly a slip.
 func guard(texts []string) (rest []string, refused []Refusal) {

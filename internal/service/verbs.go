@@ -3,8 +3,6 @@ package service
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -180,12 +178,12 @@ func (v verbs) Ban(ctx context.Context, name string, ids []string) (int, error) 
 		return 0, err
 	}
 	done, err := v.banIDs(ctx, j, ids, nil)
-	if len(done.Refused) > 0 {
-		return done.Changed, errors.Join(err, fmt.Errorf("%s: %s", done.Refused[0].ID, done.Refused[0].Problem))
+	// The number is what the ledger took: scripts reckon with it. Who was
+	// refused, or is not in the kernel, the log and status say.
+	for _, r := range done.Refused {
+		v.log.Error("ban by command", "jail", name, "id", r.ID, "problem", r.Problem)
 	}
-	// The number is what the ledger took; that the kernel refused is said by
-	// the log and by status.
-	return done.Changed, nil
+	return done.Changed, err
 }
 
 // Unban implements control.Bans.
