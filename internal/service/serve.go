@@ -69,14 +69,25 @@ func groupID(name string) (int, error) {
 	return strconv.Atoi(g.Gid)
 }
 
+// runs says that the service answers.
+func (s *Service) runs() {
+	s.log.Info("service runs", "socket", s.socket)
+	if s.cfg.Ready != nil {
+		s.cfg.Ready()
+	}
+}
+
 // serveDoors answers on the sockets until ctx is done.
-func (s *Service) serveDoors(ctx context.Context, d *doors) error {
+func (s *Service) serveDoors(ctx context.Context, d *doors, first *opening) error {
 	var serving sync.WaitGroup
 	var statusErr error
 	if d.status != nil {
-		serving.Go(func() { statusErr = control.StatusServer(s.dispatcher(), s.log).Serve(ctx, d.status) })
+		status := control.StatusServer(s.dispatcher(), s.log)
+		status.Handler = lateHandler{first, status.Handler}
+		serving.Go(func() { statusErr = status.Serve(ctx, d.status) })
 	}
-	err := s.serve(ctx, d.control)
+	server := control.Server{Handler: first, Log: s.log}
+	err := server.Serve(ctx, d.control)
 	serving.Wait()
 	return errors.Join(err, statusErr)
 }

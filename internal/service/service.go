@@ -95,7 +95,12 @@ type Service struct {
 // an error is logged and left out; the error says that nothing can run.
 func New(cfg Config) (*Service, error) {
 	s := newService(cfg, pipeline.WallClock())
-	r := read(cfg.Options)
+	var r *reading
+	if cfg.Await {
+		r = &reading{main: MainOf(cfg.Options)}
+	} else {
+		r = read(cfg.Options)
+	}
 	s.logDirs(r.replaced)
 	s.logProblems(r.problems)
 	if errs := r.problems.Jail("").Err(); errs != nil {
@@ -210,7 +215,23 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.open(observer{banLog{s.out}}); err != nil {
+	var working, serving sync.WaitGroup
+	var serveErr error
+	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	door := newOpening(s)
+	if s.cfg.Await {
+		serving.Go(func() { serveErr = s.serveDoors(serveCtx, doors, door) })
+		s.runs()
+		err = door.wait(ctx)
+	}
+	if err == nil {
+		err = s.open(observer{banLog{s.out}})
+	}
+	if err != nil {
+		close(s.down)
+		stopServing()
+		serving.Wait()
 		return errors.Join(err, doors.close())
 	}
 	for _, j := range s.jails() {
@@ -221,8 +242,6 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		Stay: true, Ignore: s.guard, Watch: watcher{banLog{s.out}}, Log: s.log,
 	})
 	s.line = p
-	var working, serving sync.WaitGroup
-	var serveErr error
 	working.Go(func() { s.obey(ctx, signals) })
 	working.Go(func() { s.lookForBlind(ctx) })
 	working.Go(func() { s.report(ctx) })
@@ -230,14 +249,15 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		s.gate.begin(s.flusher, s.reconcile)
 		working.Go(func() { s.nft.Run(ctx) })
 	}
-	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
-	serving.Go(func() { serveErr = s.serveDoors(serveCtx, doors) })
+	close(door.ready)
+	if !s.cfg.Await {
+		serving.Go(func() { serveErr = s.serveDoors(serveCtx, doors, door) })
+	}
 	serving.Go(func() { s.guard.Run(serveCtx) })
 	// The socket answers until the pipeline has drained: commands are the
 	// pipeline's. A stop is answered when everything else is done.
-	s.log.Info("service runs", "socket", s.socket)
-	if s.cfg.Ready != nil {
-		s.cfg.Ready()
+	if !s.cfg.Await {
+		s.runs()
 	}
 	err = p.Run(ctx)
 	s.stop()

@@ -29,15 +29,26 @@ func (s *serverSettings) take(m *config.Main, target string) {
 	if target != "" {
 		s.LogTarget = target
 	}
-	s.DBFile, s.allowIPv6 = m.DBFile.Text, m.AllowIPv6.Text
-	if strings.EqualFold(s.DBFile, "none") {
-		s.DBFile = ""
-	}
+	s.setFile(m.DBFile.Text)
+	s.allowIPv6 = m.AllowIPv6.Text
 	s.DBPurgeAge = m.DBPurgeAge
 	if s.DBMaxMatches = m.DBMaxMatches; s.DBMaxMatches < 0 {
 		s.DBMaxMatches = 10
 	}
 	s.StackSize, _ = strconv.Atoi(m.StackSize.Text) // it was judged when it was read
+}
+
+// keepIn names another database, before one is open.
+func (s *Service) keepIn(file config.Value) {
+	s.settings.mu.Lock()
+	defer s.settings.mu.Unlock()
+	s.settings.setFile(file.Text)
+}
+
+func (s *serverSettings) setFile(path string) {
+	if s.DBFile = path; strings.EqualFold(path, "none") {
+		s.DBFile = ""
+	}
 }
 
 func (s *serverSettings) get() control.ServerSettings {
