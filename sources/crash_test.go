@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -360,16 +359,19 @@ func schedule(t *testing.T, seed uint64, steps int) {
 	v.exactly(w.lines)
 }
 
-// TestSchedule runs a few random schedules; with F2BPIPE_SOAK=1 a thousand.
+// TestSchedule runs a few random schedules; with F2BPIPE_SOAK=1 a thousand, or
+// those of F2BPIPE_SEEDS=FIRST-LAST.
 func TestSchedule(t *testing.T) {
-	seeds, steps := 12, 60
+	first, last, steps := 0, 11, 60
 	if os.Getenv("F2BPIPE_SOAK") == "1" {
-		seeds = 1000
-		if n, err := strconv.Atoi(os.Getenv("F2BPIPE_SEEDS")); err == nil {
-			seeds = n
+		last = 999
+		if text := os.Getenv("F2BPIPE_SEEDS"); text != "" {
+			if _, err := fmt.Sscanf(text, "%d-%d", &first, &last); err != nil {
+				t.Fatalf("F2BPIPE_SEEDS=%s: expected FIRST-LAST", text)
+			}
 		}
 	}
-	for seed := range seeds {
+	for seed := first; seed <= last; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { t.Parallel(); schedule(t, uint64(seed), steps) })
 	}
 }

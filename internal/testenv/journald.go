@@ -3,11 +3,13 @@ package testenv
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -133,4 +135,100 @@ func (d *Journald) Rotate() {
 // As returns a command that runs in journald's mount namespace as a user.
 func (d *Journald) As(uid int, args ...string) *exec.Cmd {
 	return exec.Command("nsenter", append([]string{"-t", strconv.Itoa(d.Pid), "-m", "setpriv", fmt.Sprintf("--reuid=%d", uid), "--clear-groups"}, args...)...)
+}
+
+// A Program logs to a Journald as a process of its own: with its name, user and
+// unit as journald finds them out.
+type Program struct {
+	t     testing.TB
+	stdin io.WriteCloser
+}
+
+// program is what a Program runs: it sends each entry that it reads, FIELD=value
+// joined by NULs, and lives until its stdin ends, so that journald can ask who
+// it is.
+const program = `
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect("/run/systemd/journal/socket")
+for line in sys.stdin.buffer:
+    s.send(line.replace(b"\0", b"\n"))
+`
+
+// Program starts a process with a name (_COMM) and a user, in a unit
+// (_SYSTEMD_UNIT) unless that is empty. It ends with the test.
+func (d *Journald) Program(name string, uid int, unit string) *Program {
+	d.t.Helper()
+	python, err := filepath.EvalSymlinks("/usr/bin/python3")
+	if err != nil {
+		absent(d.t, "F2BPIPE_REQUIRE_JOURNALD", "python3 is absent: %v", err)
+	}
+	binary, err := os.ReadFile(python)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	path := filepath.Join(d.t.TempDir(), name)
+	if err := os.WriteFile(path, binary, 0o755); err != nil {
+		d.t.Fatal(err)
+	}
+	for dir := filepath.Dir(path); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	p := &Program{t: d.t}
+	cmd := d.As(uid, path, "-c", program)
+	cmd.Stderr = os.Stderr
+	if p.stdin, err = cmd.StdinPipe(); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() {
+		_ = p.stdin.Close()
+		_ = cmd.Wait()
+	})
+	if unit != "" {
+		d.enter(unit, cmd.Process.Pid)
+	}
+	return p
+}
+
+// enter puts a process into a unit's control group.
+func (d *Journald) enter(unit string, pid int) {
+	d.t.Helper()
+	entered := false
+	for _, root := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup"} {
+		if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err != nil {
+			continue
+		}
+		dir := filepath.Join(root, "system.slice", unit)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			absent(d.t, "F2BPIPE_REQUIRE_JOURNALD", "no control group: %v", err)
+		}
+		d.t.Cleanup(func() { _ = os.Remove(dir) }) // when the process, which ends before, has left it
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
+			absent(d.t, "F2BPIPE_REQUIRE_JOURNALD", "no control group: %v", err)
+		}
+		entered = true
+	}
+	if !entered {
+		absent(d.t, "F2BPIPE_REQUIRE_JOURNALD", "no control groups")
+	}
+}
+
+// Log sends an entry: FIELD=value each.
+func (p *Program) Log(fields ...string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.stdin, strings.Join(fields, "\x00")+"\n"); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// Journalctl returns what journalctl prints of the journal for its arguments.
+func (d *Journald) Journalctl(args ...string) string {
+	d.t.Helper()
+	out, _ := exec.Command("journalctl", append([]string{"--directory", d.Dir, "--output=cat", "--quiet"}, args...)...).Output()
+	return string(out)
 }
