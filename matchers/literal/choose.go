@@ -1,6 +1,18 @@
 package literal
 
-import "bytes"
+import (
+	"bytes"
+	_ "embed"
+	"slices"
+)
+
+// ordinary are lines such as servers have. They stand in front of every
+// sample: the first lines of a log need not hold what most others do (nobody
+// has logged off yet), and what a few lines do not tell apart would be chosen
+// by its form.
+//
+//go:embed ordinary.txt
+var ordinary []byte
 
 // engine is a way to look at the windows of a block.
 type engine struct {
@@ -36,6 +48,7 @@ const (
 func New(rules []Rule, sample []byte) *Scanner { return newScanner(rules, sample, engines()) }
 
 func newScanner(rules []Rule, sample []byte, engines []engine) *Scanner {
+	sample = slices.Concat(ordinary, sample)
 	counts := countWindows(sample)
 	tried := firstLines(sample, maxSampleLines)
 	var best choice
