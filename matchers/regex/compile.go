@@ -20,6 +20,9 @@ type builder struct {
 
 	conds conds
 	loops []int32 // progress slots of the loops around the node at hand
+	subs  int     // sub-programs around it
+
+	alternations int32 // numbers those with an opJoin
 }
 
 // cont builds what follows a node, for what is known of the groups there, and
@@ -150,12 +153,12 @@ func (b *builder) node(n *Node, e env, k cont) int32 {
 	case KindConcat:
 		return b.concat(n.Subs, e, k)
 	case KindAlternate:
-		k = once(k)
+		k, group := b.join(n, once(k))
 		alts := make([]int32, len(n.Subs))
 		for i, s := range n.Subs {
 			alts[i] = b.node(s, e, k)
 		}
-		return b.emit(inst{op: opAlt, alts: alts})
+		return b.emit(inst{op: opAlt, alts: alts, y: group})
 	case KindRepeat:
 		return b.repeat(n, e, k)
 	case KindGroup:
@@ -261,9 +264,11 @@ func (b *builder) look(n *Node, e env, k cont) int32 {
 func (b *builder) sub(n *Node, e env) int32 {
 	loops := b.loops
 	b.loops = nil
+	b.subs++
 	match := b.emit(inst{op: opMatch})
 	start := b.node(n, e, always(match))
 	b.loops = loops
+	b.subs--
 	return start
 }
 

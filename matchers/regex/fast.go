@@ -63,6 +63,12 @@ func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome)
 				pc = i.next
 				continue
 			}
+		case opJoin:
+			if m.joins[i.x] != int32(pos) {
+				m.joins[i.x] = int32(pos)
+				pc = i.next
+				continue
+			}
 		case opLoopUntil:
 			if n := i.until(m, text, pc, pos); n >= 0 && m.fuel >= 0 {
 				pos = n

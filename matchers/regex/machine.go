@@ -7,6 +7,7 @@ package regex
 type Machine struct {
 	slots []int32 // captures, then progress slots
 	stack []frame
+	joins []int32 // fast machine: where each opJoin of the program was last
 	fuel  int
 	tail  int // where the white space at the end of the text begins; -1: not looked up yet
 
@@ -37,6 +38,13 @@ func (m *Machine) prepare(p *program) {
 	}
 	m.slots = m.slots[:p.slots]
 	m.clear()
+	if cap(m.joins) < p.joins {
+		m.joins = make([]int32, p.joins)
+	}
+	m.joins = m.joins[:p.joins]
+	for i := range m.joins {
+		m.joins[i] = -1
+	}
 }
 
 // clear unsets all slots.

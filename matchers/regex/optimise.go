@@ -8,6 +8,7 @@ import (
 // optimise gives the instructions of the fast machine their tables.
 func optimise(p *program) {
 	first, strict := firsts(p, false), firsts(p, true)
+	dropJoins(p, first)
 	for pc := range p.insts {
 		i := &p.insts[pc]
 		switch i.op {
@@ -47,7 +48,7 @@ func searchStart(p *program, first []byteSet) {
 	}
 	for pc := p.start; ; pc = p.insts[pc].next {
 		switch i := &p.insts[pc]; i.op {
-		case opSave, opClear:
+		case opSave, opClear, opJoin:
 		case opLit, opByte:
 			p.prefix = i.lit
 			return
@@ -69,7 +70,7 @@ func anchoredFrom(p *program, pc int32, seen map[int32]bool) bool {
 		return true
 	case opAssert:
 		return Assert(i.x) == BeginText || anchoredFrom(p, i.next, seen)
-	case opSave, opClear, opLook, opLookSet, opLookLit:
+	case opSave, opClear, opJoin, opLook, opLookSet, opLookLit:
 		return anchoredFrom(p, i.next, seen)
 	case opAlt:
 		for _, a := range i.alts {
@@ -161,7 +162,7 @@ func (l altList) equal(way []int32) bool {
 func directSet(p *program, pc int32) *set {
 	for {
 		switch i := &p.insts[pc]; {
-		case i.op == opSave || i.op == opClear:
+		case i.op == opSave || i.op == opClear || i.op == opJoin:
 			pc = i.next
 		case i.op == opClass || (i.op == opLoop || i.op == opLoopKeep) && i.min > 0:
 			return i.set

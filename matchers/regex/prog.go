@@ -24,6 +24,7 @@ const (
 	opLookSet          // fast only: a lookaround of one member of set
 	opLookLit          // fast only: a lookaround of lit
 	opLoopKeep         // fast only: a greedy loop that never gives back
+	opJoin             // fast only: fails where it was at the same place before, see builder.join
 	opLoopUntil        // fast only: a greedy or lazy loop over set that ends where lit starts; negate: never left before its end
 )
 
@@ -80,6 +81,7 @@ type program struct {
 	start  int32
 	slots  int // capture slots and progress slots
 	groups int
+	joins  int // opJoins, which are numbered by x
 	// budget bounds the steps of the memoised machine where memory alone does
 	// not make it linear; 0: no bound.
 	budget int
