@@ -57,6 +57,14 @@ func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome)
 				pc = i.next
 				continue
 			}
+		case opLoopLast:
+			n := i.set.span(text, pos)
+			m.fuel -= n - pos
+			if n > pos && m.fuel >= 0 && i.last.step(text, back(text, n)) == n {
+				pos = n
+				pc = i.next
+				continue
+			}
 		case opLoop:
 			if n := i.loop(m, text, pc, pos); n >= 0 && m.fuel >= 0 {
 				pos = n

@@ -19,6 +19,10 @@ func optimise(p *program) {
 			if i.mode == Possessive || i.mode == Greedy &&
 				(disjoint(i.set, &first[i.next]) || disjointSets(i.set, directSet(p, i.next))) {
 				i.op = opLoopKeep
+			} else if n := &p.insts[i.next]; i.mode == Greedy && i.min == 0 && i.max < 0 && n.op == opClass &&
+				disjoint(i.set, &first[n.next]) && n.set.within(i.set) {
+				// [\w.-]*\w before a blank: it ends where the members do, or nowhere.
+				i.op, i.last, i.next = opLoopLast, n.set, n.next
 			}
 		case opLoopUntil:
 			i.after = newNextTable(&first[i.next], &strict[i.next])
@@ -170,6 +174,21 @@ func directSet(p *program, pc int32) *set {
 			return nil
 		}
 	}
+}
+
+// within says whether every member of s is one of o.
+func (s *set) within(o *set) bool {
+	for c := range utf8.RuneSelf {
+		if s.tab[c] != setNo && o.tab[c] == setNo {
+			return false
+		}
+	}
+	for _, rg := range s.ranges {
+		if !slices.ContainsFunc(o.ranges, func(x Range) bool { return x.Lo <= rg.Lo && rg.Hi <= x.Hi }) {
+			return false
+		}
+	}
+	return true
 }
 
 // disjointSets says whether no code point is in both.

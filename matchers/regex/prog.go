@@ -24,6 +24,7 @@ const (
 	opLookSet          // fast only: a lookaround of one member of set
 	opLookLit          // fast only: a lookaround of lit
 	opLoopKeep         // fast only: a greedy loop that never gives back
+	opLoopLast         // fast only: all members of set that there are, the last one of them in last
 	opJoin             // fast only: fails where it was at the same place before, see builder.join
 	opLoopUntil        // fast only: a greedy or lazy loop over set that ends where lit starts; negate: never left before its end
 )
@@ -43,6 +44,7 @@ type inst struct {
 	state  int32 // opAlt, opLoop, memoised only: first of its states in the memo; x is what they depend on
 	lit    string
 	set    *set
+	last   *set       // opLoopLast
 	alt    *altTable  // opAlt, fast only: which of alts the next byte leaves
 	after  *nextTable // loops, fast only: how next can start
 	alts   []int32
