@@ -57,6 +57,12 @@ func build(syn *Syntax, fast bool) (*program, error) {
 	return b.prog, nil
 }
 
+// branch numbers the branches of a choice.
+func (b *builder) branch(alts []int32) int32 {
+	b.prog.branches = append(b.prog.branches, alts)
+	return int32(len(b.prog.branches) - 1)
+}
+
 // emit appends an instruction.
 func (b *builder) emit(i inst) int32 {
 	if len(b.prog.insts) >= maxInsts {
@@ -158,7 +164,7 @@ func (b *builder) node(n *Node, e env, k cont) int32 {
 		for i, s := range n.Subs {
 			alts[i] = b.node(s, e, k)
 		}
-		return b.emit(inst{op: opAlt, alts: alts, y: group})
+		return b.emit(inst{op: opAlt, min: b.branch(alts), y: group})
 	case KindRepeat:
 		return b.repeat(n, e, k)
 	case KindGroup:

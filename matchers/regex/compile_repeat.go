@@ -31,7 +31,7 @@ func (b *builder) repeat(n *Node, e env, k cont) int32 {
 		if n.Mode == Lazy {
 			alts[0], alts[1] = alts[1], alts[0]
 		}
-		return b.emit(inst{op: opAlt, alts: alts})
+		return b.emit(inst{op: opAlt, min: b.branch(alts)})
 	}
 	slot := int32(-1)
 	if canBeEmpty(sub) && (n.Max < 0 || n.Max-n.Min > 1) {
@@ -100,10 +100,10 @@ func (b *builder) optional(n *Node, slot int32, e env, next int32) int32 {
 		if n.Mode == Lazy {
 			alts = []int32{next, body}
 		}
-		b.prog.insts[alt].alts = alts
+		b.prog.branches[b.prog.insts[alt].min] = alts
 	}
 	choice := func() (alt, entry int32) {
-		alt = b.emit(inst{op: opAlt})
+		alt = b.emit(inst{op: opAlt, min: b.branch(nil)})
 		entry = alt
 		if slot >= 0 {
 			entry = b.emit(inst{op: opProgress, x: slot, next: alt, y: next})

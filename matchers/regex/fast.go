@@ -39,12 +39,18 @@ func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome)
 				continue
 			}
 		case opAlt:
-			m.fuel-- // loops of more than one code point come by here
-			list := i.alt.list(text, pos)
-			if len(list.rest) > 0 {
-				m.stack = append(m.stack, frame{pc: pc, pos: int32(pos)})
+			m.fuel--        // loops of more than one code point come by here
+			way := int32(0) // opFail where none is possible
+			if c := i.after[byteAt(text, pos)]; c < altWays {
+				way = p.alts[i.min].ways[c]
+			} else {
+				way = p.alts[i.min].lists[c].way()
 			}
-			pc = list.first // opFail where none is possible
+			if way < 0 {
+				m.stack = append(m.stack, frame{pc: pc, pos: int32(pos)})
+				way = ^way
+			}
+			pc = way
 			continue
 		case opSave:
 			m.save(i.x, pos)
@@ -60,7 +66,7 @@ func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome)
 		case opLoopLast:
 			n := i.set.span(text, pos)
 			m.fuel -= n - pos
-			if n > pos && m.fuel >= 0 && i.last.step(text, back(text, n)) == n {
+			if n > pos && m.fuel >= 0 && p.sets[i.x].step(text, back(text, n)) == n {
 				pos = n
 				pc = i.next
 				continue
@@ -118,12 +124,12 @@ func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome)
 	}
 }
 
-// list returns the branches that the next byte leaves.
-func (a *altTable) list(text []byte, pos int) *altList {
+// byteAt is the next byte, as tables over it have it.
+func byteAt(text []byte, pos int) int {
 	if pos < len(text) {
-		return &a.lists[a.index[text[pos]]]
+		return int(text[pos])
 	}
-	return &a.atEnd
+	return end
 }
 
 // resume takes the last choice above base and returns where to go on; pc is
@@ -139,7 +145,7 @@ func (p *program) resume(m *Machine, text []byte, base int) (pc int32, pos int) 
 		i := &p.insts[f.pc]
 		if i.op == opAlt {
 			pos = int(f.pos)
-			list := i.alt.list(text, pos).rest
+			list := p.alts[i.min].lists[i.after[byteAt(text, pos)]].rest
 			pc = list[f.lim]
 			if f.lim++; int(f.lim) == len(list) {
 				m.stack = m.stack[:len(m.stack)-1]

@@ -74,7 +74,7 @@ func firstOf(p *program, pc int, out, own []byteSet) (s byteSet) {
 	case opClass, opSpaceEnd:
 		return own[pc]
 	case opAlt:
-		for _, a := range i.alts {
+		for _, a := range p.branches[i.min] {
 			s.union(&out[a])
 		}
 	case opLoop, opLoopKeep, opLoopUntil:

@@ -95,7 +95,7 @@ func (g *graph) add(p *program, pc int32) {
 	case opLoop:
 		n = g.loop(i)
 	case opAlt:
-		n = node{op: nodeAny, alts: i.alts}
+		n = node{op: nodeAny, alts: p.branches[i.min]}
 	case opProgress, opCond:
 		n.b = i.y
 	case opAtomic:
@@ -170,7 +170,7 @@ func (p *program) certain(pc int32, seen map[int32]bool) bool {
 		}
 		return p.certain(i.next, seen)
 	case opAlt:
-		for _, a := range i.alts {
+		for _, a := range p.branches[i.min] {
 			if !p.certain(a, seen) {
 				return false
 			}

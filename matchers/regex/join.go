@@ -51,7 +51,7 @@ func dropJoins(p *program, first []byteSet) {
 		case opCond, opBackref:
 			all = true // what follows depends on what was captured
 		case opAlt:
-			if i.y > 0 && apart(i.alts, first) {
+			if i.y > 0 && apart(p.branches[i.min], first) {
 				useless[i.y] = true
 			}
 		}
@@ -68,8 +68,8 @@ func dropJoins(p *program, first []byteSet) {
 		i.next = past(i.next)
 		switch i.op {
 		case opAlt:
-			for n, alt := range i.alts {
-				i.alts[n] = past(alt)
+			for n, alt := range p.branches[i.min] {
+				p.branches[i.min][n] = past(alt)
 			}
 		case opProgress, opCond:
 			i.y = past(i.y)

@@ -7,13 +7,14 @@ import (
 
 // optimise gives the instructions of the fast machine their tables.
 func optimise(p *program) {
+	p.alts = make([]altTable, len(p.branches))
 	first, strict := firsts(p, false), firsts(p, true)
 	dropJoins(p, first)
 	for pc := range p.insts {
 		i := &p.insts[pc]
 		switch i.op {
 		case opAlt:
-			i.alt = newAltTable(p, pc, first)
+			p.newAltTable(i, first)
 		case opLoop:
 			i.after = newNextTable(&first[i.next], &strict[i.next])
 			if i.mode == Possessive || i.mode == Greedy &&
@@ -22,7 +23,8 @@ func optimise(p *program) {
 			} else if n := &p.insts[i.next]; i.mode == Greedy && i.min == 0 && i.max < 0 && n.op == opClass &&
 				disjoint(i.set, &first[n.next]) && n.set.within(i.set) {
 				// [\w.-]*\w before a blank: it ends where the members do, or nowhere.
-				i.op, i.last, i.next = opLoopLast, n.set, n.next
+				i.op, i.x, i.next = opLoopLast, int32(len(p.sets)), n.next
+				p.sets = append(p.sets, n.set)
 			}
 		case opLoopUntil:
 			i.after = newNextTable(&first[i.next], &strict[i.next])
@@ -32,6 +34,7 @@ func optimise(p *program) {
 		}
 	}
 	searchStart(p, first)
+	p.branches = nil // the tables have them
 }
 
 // disjoint says whether no member of s starts with a byte of first.
@@ -77,7 +80,7 @@ func anchoredFrom(p *program, pc int32, seen map[int32]bool) bool {
 	case opSave, opClear, opJoin, opLook, opLookSet, opLookLit:
 		return anchoredFrom(p, i.next, seen)
 	case opAlt:
-		for _, a := range i.alts {
+		for _, a := range p.branches[i.min] {
 			if !anchoredFrom(p, a, seen) {
 				return false
 			}
@@ -103,41 +106,49 @@ func newNextTable(s, strict *byteSet) *nextTable {
 	})
 }
 
-// newAltTable makes the table of the choice pc. Tables of choices that it leads
+// newAltTable makes the table of the choice i. Tables of choices that it leads
 // to are there already where they were emitted before it, which is the rule.
-func newAltTable(p *program, pc int, first []byteSet) *altTable {
-	a := &altTable{}
+func (p *program) newAltTable(i *inst, first []byteSet) {
+	a := &p.alts[i.min]
+	alts := p.branches[i.min]
+	var index nextTable
 	var way []int32
-	for b := range end + 1 {
+	at := 0 // the list of the byte before: neighbours are alike
+	for b := range index {
 		way = way[:0]
-		for _, alt := range p.insts[pc].alts {
+		for _, alt := range alts {
 			if first[alt].has(b) {
 				way = append(way, p.shortcut(alt, b))
 			}
 		}
-		if b == end {
-			a.atEnd = newAltList(way)
-			break
+		if at == len(a.lists) || !a.lists[at].equal(way) {
+			if at = slices.IndexFunc(a.lists, func(l altList) bool { return l.equal(way) }); at < 0 {
+				at = len(a.lists) // far below 256: bytes within a code point are alike
+				a.lists = append(a.lists, newAltList(way))
+			}
 		}
-		at := slices.IndexFunc(a.lists, func(l altList) bool { return l.equal(way) })
-		if at < 0 {
-			at = len(a.lists) // 255 at most: there are 256 bytes
-			a.lists = append(a.lists, newAltList(way))
-		}
-		a.index[b] = uint8(at)
+		index[b] = uint8(at)
 	}
 	a.lists = slices.Clip(a.lists)
-	return a
+	for n := range min(len(a.lists), altWays) {
+		a.ways[n] = a.lists[n].way()
+	}
+	i.after = sharedIndex.get(index, func() *nextTable { return &index })
+}
+
+// way is where to go on: ^pc where other branches are left.
+func (l *altList) way() int32 {
+	if len(l.rest) > 0 {
+		return ^l.first
+	}
+	return l.first
 }
 
 // shortcut follows choices that the next byte b decides.
 func (p *program) shortcut(pc int32, b int) int32 {
-	for p.insts[pc].op == opAlt && p.insts[pc].alt != nil {
-		a := p.insts[pc].alt
-		l := &a.atEnd
-		if b < end {
-			l = &a.lists[a.index[b]]
-		}
+	for p.insts[pc].op == opAlt && p.insts[pc].after != nil {
+		i := &p.insts[pc]
+		l := &p.alts[i.min].lists[i.after[b]]
 		if len(l.rest) > 0 {
 			break
 		}

@@ -24,13 +24,14 @@ const (
 	opLookSet          // fast only: a lookaround of one member of set
 	opLookLit          // fast only: a lookaround of lit
 	opLoopKeep         // fast only: a greedy loop that never gives back
-	opLoopLast         // fast only: all members of set that there are, the last one of them in last
+	opLoopLast         // fast only: all members of set that there are, the last one of them in sets[x]
 	opJoin             // fast only: fails where it was at the same place before, see builder.join
 	opLoopUntil        // fast only: a greedy or lazy loop over set that ends where lit starts; negate: never left before its end
 )
 
 // inst is an instruction. Programs are graphs: the index of an instruction says
-// nothing about when it runs.
+// nothing about when it runs. It is one cache line: what a candidate costs is
+// mostly waiting for the instructions of rules that were long not run.
 type inst struct {
 	op     opcode
 	mode   Mode
@@ -39,15 +40,14 @@ type inst struct {
 	behind bool
 	next   int32
 	x, y   int32
-	min    int32
+	min    int32 // opAlt: the number of its branches, and of its table
 	max    int32 // -1: no bound
 	state  int32 // opAlt, opLoop, memoised only: first of its states in the memo; x is what they depend on
 	lit    string
 	set    *set
-	last   *set       // opLoopLast
-	alt    *altTable  // opAlt, fast only: which of alts the next byte leaves
-	after  *nextTable // loops, fast only: how next can start
-	alts   []int32
+	// Fast only: how next can start, for a loop; which branches the next byte
+	// leaves, for a choice: ways and lists of its table are numbered by it.
+	after *nextTable
 }
 
 // end is the index of the end of the text in tables over the next byte.
@@ -63,12 +63,16 @@ const (
 	nextTail = 2 // only where nothing but white space follows up to the end of the text
 )
 
-// altTable has the branches that the next byte leaves possible.
+// altTable has the branches that the next byte leaves possible: the byte's entry
+// in inst.after is the number of their list.
 type altTable struct {
-	index [256]uint8
+	// ways says of the first lists where to go on, ^pc where other branches are
+	// left: nearly always it is all that is needed.
+	ways  [altWays]int32
 	lists []altList
-	atEnd altList
 }
+
+const altWays = 10
 
 // altList is the branches to try, in order. A branch that is a choice itself
 // and has one way on with that byte is replaced by that.
@@ -79,8 +83,12 @@ type altList struct {
 
 // program is what a machine runs.
 type program struct {
-	insts  []inst
-	start  int32
+	insts    []inst
+	branches [][]int32  // of choices, by number
+	alts     []altTable // of choices, fast only
+	sets     []*set     // of opLoopLast
+	start    int32
+
 	slots  int // capture slots and progress slots
 	groups int
 	joins  int // opJoins, which are numbered by x

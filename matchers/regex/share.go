@@ -30,6 +30,7 @@ func (s *shared[K, V]) get(key K, make func() *V) *V {
 
 // sharedSets are by their ranges, sharedNext by what they are made from.
 var (
-	sharedSets = shared[string, set]{kept: map[string]*set{}}
-	sharedNext = shared[[2]byteSet, nextTable]{kept: map[[2]byteSet]*nextTable{}}
+	sharedSets  = shared[string, set]{kept: map[string]*set{}}
+	sharedIndex = shared[nextTable, nextTable]{kept: map[nextTable]*nextTable{}}
+	sharedNext  = shared[[2]byteSet, nextTable]{kept: map[[2]byteSet]*nextTable{}}
 )

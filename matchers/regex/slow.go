@@ -225,7 +225,7 @@ func (p *program) resumeSlow(m *Machine, text []byte, base int) (int32, int, out
 			m.trail = m.trail[:f.trail]
 		}
 		if i.op == opAlt {
-			if pc := m.nextAlt(i, f); pc >= 0 {
+			if pc := m.nextAlt(p.branches[i.min], f); pc >= 0 {
 				return pc, int(f.pos), matched
 			}
 			continue
@@ -237,18 +237,18 @@ func (p *program) resumeSlow(m *Machine, text []byte, base int) (int32, int, out
 	return 0, 0, failed
 }
 
-// nextAlt returns the next branch of the choice f, the last frame, that can
+// nextAlt returns the next of the branches of the choice f, the last frame, that can
 // match, or -1. The frame goes where no other is left.
-func (m *Machine) nextAlt(i *inst, f *frame) int32 {
+func (m *Machine) nextAlt(alts []int32, f *frame) int32 {
 	found := int32(-1)
-	for ; int(f.lim) < len(i.alts); f.lim++ {
-		if !m.view.can(i.alts[f.lim], int(f.pos)) {
+	for ; int(f.lim) < len(alts); f.lim++ {
+		if !m.view.can(alts[f.lim], int(f.pos)) {
 			continue
 		}
 		if found >= 0 {
 			return found
 		}
-		found = i.alts[f.lim]
+		found = alts[f.lim]
 	}
 	m.stack = m.stack[:len(m.stack)-1]
 	return found
