@@ -132,7 +132,7 @@ func (s *Set) newFound() *found {
 func (f *found) note(s *Set, m *member, l *line, rule int) {
 	v := m.view
 	h := noted{
-		member: slices.Index(s.jails, m), rule: rule, line: *l, text: l.raw, date: v.found, dated: v.dated,
+		member: m.index, rule: rule, line: *l, text: l.raw, date: v.found, dated: v.dated,
 		first: len(f.values), n: len(s.w.values),
 	}
 	if !sameArray(v.text, l.raw) {

@@ -17,15 +17,45 @@ type Resolver interface {
 // addressID is the ID of a captured address, masked where a CIDR was captured
 // beside it. What only looks like an address (999.1.1.1, 192.0.2.010) is kept as text.
 func addressID(text, cidr []byte) pipeline.ID {
-	addr, err := netip.ParseAddr(string(text))
-	if err != nil {
-		return pipeline.TextID(string(text))
+	addr, ok := parseIP4(text)
+	if !ok {
+		var err error
+		if addr, err = netip.ParseAddr(borrowed(text)); err != nil {
+			return pipeline.TextID(string(text))
+		}
+	}
+	if len(cidr) == 0 {
+		return pipeline.AddrID(addr)
 	}
 	bits, err := strconv.Atoi(string(cidr))
-	if len(cidr) == 0 || err != nil || bits >= addr.BitLen() {
+	if err != nil || bits >= addr.BitLen() {
 		return pipeline.AddrID(addr)
 	}
 	return pipeline.NetID(netip.PrefixFrom(addr, bits))
+}
+
+// parseIP4 reads an IPv4 address in its usual form: four numbers without
+// zeros in front. It is what nearly every failure has.
+func parseIP4(text []byte) (addr netip.Addr, ok bool) {
+	var parts [4]byte
+	at, value, digits := 0, 0, 0
+	for _, c := range text {
+		switch {
+		case c >= '0' && c <= '9' && digits < 3 && (digits == 0 || value > 0):
+			value = 10*value + int(c-'0')
+			digits++
+		case c == '.' && digits > 0 && value < 256 && at < 3:
+			parts[at] = byte(value)
+			at, value, digits = at+1, 0, 0
+		default:
+			return netip.Addr{}, false
+		}
+	}
+	if at != 3 || digits == 0 || value > 255 {
+		return netip.Addr{}, false
+	}
+	parts[3] = byte(value)
+	return netip.AddrFrom4(parts), true
 }
 
 // failureID is the ID of what <F-ID> captured: an address or a network where

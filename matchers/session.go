@@ -1,9 +1,9 @@
 package matchers
 
 import (
+	"bytes"
+	"hash/maphash"
 	"time"
-
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // The bounds of a jail's open sessions: a busy sshd has some thousand, and a
@@ -15,44 +15,75 @@ const (
 )
 
 // A session is what the lines with one <F-MLFID> have taught: the last value
-// of every field, the users that were tried, and whether a failure waits for
-// an address.
+// of every field, whether several users were tried, and whether a failure waits
+// for an address. Its memory is used again by later ones.
 type session struct {
-	values  []string // by field; set says which are there
-	set     []bool
-	users   map[string]struct{}
+	text    []byte // the ID, values and the first user
+	id      part
+	values  []part // by field
+	user    part   // the first that was tried
+	several bool   // another one was tried too
+	live    int    // bytes of text that are in use
 	pending bool   // a failure without an ID was seen
 	lines   int    // matched lines that the next failure is made of
 	quiet   int    // matched lines that were no failure, and wait for one
 	born    int64  // the clock, nanoseconds
-	trail   *trail // what a trace keeps; nil without
 	bytes   int
+
+	users map[string]struct{} // all that were tried, for a trace alone
+	trail *trail              // what a trace keeps; nil without
+
+	hash         uint64
+	next         *session // of the same hash; among those that are free, any
+	older, newer *session
+}
+
+// part is a part of a session's text; the zero part is unset.
+type part struct{ start, end int32 } // end is behind it by one, so that an empty text is set
+
+func (p part) isSet() bool { return p.end > 0 }
+
+func (p part) size() int { return int(p.end - p.start - 1) }
+
+func (sess *session) get(p part) []byte {
+	if !p.isSet() {
+		return nil
+	}
+	return sess.text[p.start : p.end-1 : p.end-1]
 }
 
 // sessions holds a jail's open sessions by <F-MLFID>. They live five minutes
-// of the clock and are bounded in number and bytes: the oldest goes first.
+// of the clock and are bounded in number and bytes: the oldest goes first. Once
+// it has had as many as it holds, nothing is allocated.
+//
+// A map of simplelru's needs a text, an element and an entry for each session:
+// with the sessions' own texts they were a tenth of what a failure costs.
 type sessions struct {
-	byID  *simplelru.LRU[string, *session]
-	bytes int
-	lost  int64 // sessions that went because there was no room
+	byHash  map[uint64]*session
+	seed    maphash.Seed
+	oldest  *session
+	newest  *session
+	free    *session
+	count   int
+	bytes   int
+	lost    int64  // sessions that went because there was no room
+	scratch []byte // memory
+
+	everyUser bool // all users of a session are kept: a trace shows them
 }
 
 func newSessions() *sessions {
-	s := &sessions{}
-	// The size is a positive constant, the only thing that NewLRU can refuse.
-	s.byID, _ = simplelru.NewLRU(maxSessions, func(_ string, old *session) { s.bytes -= old.bytes })
-	return s
+	return &sessions{byHash: map[uint64]*session{}, seed: maphash.MakeSeed()}
 }
 
 // get returns the open session of id, or nil.
 func (s *sessions) get(id []byte, now int64) *session {
-	// Peek keeps the order of birth: the oldest is the first to go.
-	sess, ok := s.byID.Peek(string(id))
-	if !ok {
-		return nil
+	sess := s.byHash[maphash.Bytes(s.seed, id)]
+	for sess != nil && !bytes.Equal(sess.get(sess.id), id) {
+		sess = sess.next
 	}
-	if now-sess.born >= int64(sessionLife) {
-		s.byID.Remove(string(id))
+	if sess != nil && now-sess.born >= int64(sessionLife) {
+		s.remove(sess)
 		return nil
 	}
 	return sess
@@ -60,69 +91,175 @@ func (s *sessions) get(id []byte, now int64) *session {
 
 // open starts a session with the given values.
 func (s *sessions) open(id []byte, values [][]byte, now int64) *session {
-	sess := &session{
-		values: make([]string, len(values)), set: make([]bool, len(values)),
-		born: now, bytes: 256 + len(id),
-	}
-	s.add(sess, values)
-	sess.bytes = sess.size(len(id))
-	s.bytes += sess.bytes
-	if s.byID.Add(string(id), sess) {
+	if s.count >= maxSessions {
+		s.remove(s.oldest)
 		s.lost++
 	}
+	sess := s.free
+	if sess == nil {
+		sess = &session{}
+	} else {
+		s.free = sess.next
+	}
+	*sess = session{text: sess.text[:0], values: sess.values, born: now, hash: maphash.Bytes(s.seed, id), older: s.newest}
+	if len(sess.values) != len(values) {
+		sess.values = make([]part, len(values))
+	} else {
+		clear(sess.values)
+	}
+	sess.write(&sess.id, id)
+	s.add(sess, values)
+	sess.next = s.byHash[sess.hash]
+	s.byHash[sess.hash] = sess
+	if s.newest != nil {
+		s.newest.newer = sess
+	} else {
+		s.oldest = sess
+	}
+	s.newest = sess
+	s.count++
+	sess.bytes = sess.size()
+	s.bytes += sess.bytes
 	s.shrink()
 	return sess
+}
+
+// write puts a text in the place of a part.
+func (sess *session) write(p *part, text []byte) {
+	if p.isSet() {
+		sess.live -= p.size()
+		if p.size() == len(text) {
+			sess.live += len(text)
+			copy(sess.text[p.start:], text)
+			return
+		}
+	}
+	start := len(sess.text)
+	sess.text = append(sess.text, text...)
+	*p = part{int32(start), int32(len(sess.text) + 1)}
+	sess.live += len(text)
 }
 
 // add overwrites the session's values with those that are set.
 func (s *sessions) add(sess *session, values [][]byte) {
 	for i, v := range values {
 		if v != nil {
-			sess.values[i], sess.set[i] = string(v), true
+			sess.write(&sess.values[i], v)
 		}
+	}
+	if len(sess.text) > 2*sess.live+256 {
+		s.compact(sess)
+	}
+}
+
+// compact takes out of a session's text what is no part of it any more.
+func (s *sessions) compact(sess *session) {
+	s.scratch = append(s.scratch[:0], sess.text...)
+	sess.text = sess.text[:0]
+	move := func(p *part) {
+		if p.isSet() {
+			start := len(sess.text)
+			sess.text = append(sess.text, s.scratch[p.start:p.end-1]...)
+			*p = part{int32(start), int32(len(sess.text) + 1)}
+		}
+	}
+	move(&sess.id)
+	move(&sess.user)
+	for i := range sess.values {
+		move(&sess.values[i])
 	}
 }
 
 // resize accounts for what a session holds now.
-func (s *sessions) resize(id []byte, sess *session) {
-	n := sess.size(len(id))
+func (s *sessions) resize(sess *session) {
+	n := sess.size()
 	s.bytes += n - sess.bytes
 	sess.bytes = n
 	s.shrink()
 }
 
 func (s *sessions) shrink() {
-	for s.bytes > maxSessionBytes && s.byID.Len() > 1 {
-		s.byID.RemoveOldest()
+	for s.bytes > maxSessionBytes && s.count > 1 {
+		s.remove(s.oldest)
 		s.lost++
 	}
 }
 
-func (s *sessions) forget(id []byte) { s.byID.Remove(string(id)) }
+// keptText is the largest text whose memory is used again: those of ordinary
+// sessions have some hundred bytes.
+const keptText = 1 << 10
+
+// remove ends a session. What it holds stays readable until the next one opens.
+func (s *sessions) remove(sess *session) {
+	if s.byHash[sess.hash] == sess {
+		if sess.next == nil {
+			delete(s.byHash, sess.hash)
+		} else {
+			s.byHash[sess.hash] = sess.next
+		}
+	} else {
+		before := s.byHash[sess.hash]
+		for before.next != sess {
+			before = before.next
+		}
+		before.next = sess.next
+	}
+	if sess.older != nil {
+		sess.older.newer = sess.newer
+	} else {
+		s.oldest = sess.newer
+	}
+	if sess.newer != nil {
+		sess.newer.older = sess.older
+	} else {
+		s.newest = sess.older
+	}
+	s.count--
+	s.bytes -= sess.bytes
+	sess.bytes = 0
+	sess.next, sess.older, sess.newer = nil, nil, nil
+	if cap(sess.text) <= keptText {
+		sess.next, s.free = s.free, sess
+	}
+}
 
 // size estimates the bytes that a session holds.
-func (sess *session) size(id int) int {
-	n := 256 + id + sess.trail.size()
-	for _, v := range sess.values {
-		n += 17 + len(v)
-	}
+func (sess *session) size() int {
+	n := 256 + 8*len(sess.values) + cap(sess.text) + sess.trail.size()
 	for u := range sess.users {
 		n += 64 + len(u)
 	}
 	return n
 }
 
-func (sess *session) unset(field int) { sess.values[field], sess.set[field] = "", false }
+// unset forgets a value.
+func (sess *session) unset(field int) {
+	if p := &sess.values[field]; p.isSet() {
+		sess.live -= p.size()
+		*p = part{}
+	}
+}
 
-// tryUser notes a user and returns how many different ones were tried.
-func (sess *session) tryUser(user []byte) int {
-	if len(user) > 0 {
+// has says whether the session has a value that is not empty.
+func (sess *session) has(field int) bool { return len(sess.get(sess.values[field])) > 0 }
+
+// tryUser notes a user and returns whether several different ones were tried.
+func (s *sessions) tryUser(sess *session, user []byte) bool {
+	if len(user) == 0 {
+		return sess.several
+	}
+	if s.everyUser {
 		if sess.users == nil {
-			sess.users = make(map[string]struct{}, 1)
+			sess.users = map[string]struct{}{}
 		}
 		sess.users[string(user)] = struct{}{}
 	}
-	return len(sess.users)
+	if !sess.user.isSet() {
+		sess.write(&sess.user, user)
+	} else if !bytes.Equal(sess.get(sess.user), user) {
+		sess.several = true
+	}
+	return sess.several
 }
 
 // merge puts a match of so many lines into its session and writes what the
@@ -140,12 +277,12 @@ func (s *sessions) merge(values [][]byte, lines int, now int64) (sess *session, 
 	quiet, forget := isSet(fieldNofail), isSet(fieldForget)
 	values[fieldForget] = nil
 
-	users := 0
+	several := false
 	sess = s.get(id, now)
 	switch {
 	case sess != nil:
-		users = sess.tryUser(values[fieldUser])
-		wasQuiet := sess.values[fieldNofail] != "" || sess.values[fieldGained] != ""
+		several = s.tryUser(sess, values[fieldUser])
+		wasQuiet := sess.has(fieldNofail) || sess.has(fieldGained)
 		sess.unset(fieldNofail)
 		sess.unset(fieldGained)
 		if gained {
@@ -156,17 +293,17 @@ func (s *sessions) merge(values [][]byte, lines int, now int64) (sess *session, 
 		}
 		s.add(sess, values)
 		if forget {
-			s.forget(id)
+			s.remove(sess)
 		}
 	case !forget:
 		sess = s.open(id, values, now)
-		users = sess.tryUser(values[fieldUser])
+		several = s.tryUser(sess, values[fieldUser])
 	}
 	if sess == nil {
 		return nil, quiet, lines
 	}
 	sess.fill(values)
-	if sess.pending || users > 1 {
+	if sess.pending || several {
 		sess.pending, quiet = false, false
 		values[fieldNofail], values[fieldGained] = nil, nil
 		sess.unset(fieldNofail)
@@ -179,16 +316,16 @@ func (s *sessions) merge(values [][]byte, lines int, now int64) (sess *session, 
 		sess.quiet += lines
 	}
 	if !forget {
-		s.resize(id, sess)
+		s.resize(sess)
 	}
 	return sess, quiet, sess.lines
 }
 
 // fill sets the values that only the session knows.
 func (sess *session) fill(values [][]byte) {
-	for i, ok := range sess.set {
-		if ok && values[i] == nil {
-			values[i] = []byte(sess.values[i])
+	for i, p := range sess.values {
+		if values[i] == nil {
+			values[i] = sess.get(p)
 		}
 	}
 }

@@ -96,6 +96,7 @@ type member struct {
 	view     *view
 	state    *jailState
 	counters *Counters
+	index    int      // in the set
 	firstBit int      // of its failregexes in a mask of candidates
 	masks    []uint64 // all of them, from the word of firstBit on
 
@@ -134,7 +135,8 @@ func NewSet(opts Options, jails []JailFilter, prev *Set) (*Set, error) {
 		if state == nil {
 			state = &jailState{sessions: newSessions()}
 		}
-		m := &member{JailFilter: j, view: v, state: state, counters: &state.counters}
+		state.sessions.everyUser = opts.Trace != nil
+		m := &member{JailFilter: j, index: len(s.jails), view: v, state: state, counters: &state.counters}
 		m.firstBit = s.prefilter.add(m)
 		m.masks = masksOf(m.firstBit, len(m.Filter.fail))
 		s.jails = append(s.jails, m)

@@ -1,6 +1,9 @@
 package regex
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // take returns the end of min to max members from pos on, as many as there
 // are, or -1 where there are fewer than min.
@@ -133,14 +136,24 @@ func (i *inst) possibleAt(m *Machine, text []byte, pos int) bool {
 // tailStart returns where the white space at the end of the text begins.
 func (m *Machine) tailStart(text []byte) int {
 	if m.tail < 0 {
-		space := categorySet(spaceRanges)
 		m.tail = len(text)
+		// Nearly always it is the newline alone.
+		for m.tail > 0 && asciiSpace[text[m.tail-1]] {
+			m.tail--
+		}
+		if m.tail == 0 || text[m.tail-1] < utf8.RuneSelf {
+			return m.tail
+		}
+		space := categorySet(spaceRanges)
 		for pos := back(text, m.tail); pos >= 0 && space.step(text, pos) >= 0; pos = back(text, pos) {
 			m.tail = pos
 		}
 	}
 	return m.tail
 }
+
+// asciiSpace are the bytes of \s.
+var asciiSpace = [256]bool{'\t': true, '\n': true, '\v': true, '\f': true, '\r': true, 0x1c: true, 0x1d: true, 0x1e: true, 0x1f: true, ' ': true}
 
 // greedy returns the last position from low to high at which what follows can
 // start, or -1, and notes the way back to those before it.
