@@ -20,30 +20,47 @@ type cutPlace struct {
 // line; they are no word's, see {^LN-BEG}.
 const startChars = 2
 
-// cutPlaceOf finds the places by the detector's regular expressions.
-func cutPlaceOf(d *dates.Detector) cutPlace {
+// cutPlaces finds where dates stand, for the detectors of one set: most of
+// their regular expressions are the same.
+type cutPlaces map[string]cutPlace
+
+// of finds the places by the detector's regular expressions.
+func (known cutPlaces) of(d *dates.Detector) cutPlace {
 	var all cutPlace
 	for _, n := range d.Names() {
 		if n.Regex == "" {
 			continue // no date is found in the line
 		}
-		s, err := regex.Parse(n.Regex, 0)
-		if err != nil {
-			return cutPlace{anywhere: true}
+		place, ok := known[n.Regex]
+		if !ok {
+			place = cutPlaceOf(n.Regex)
+			known[n.Regex] = place
 		}
-		var w cutWalk
-		w.walk(s.Root, ahead{last: anyChar, chars: unbounded})
-		switch {
-		case !w.found || !w.at.anchored:
-			return cutPlace{anywhere: true}
-		case w.at.chars <= startChars:
-		case w.at.last == anyChar:
-			return cutPlace{anywhere: true}
-		default:
-			all.after += w.at.last
+		if place.anywhere {
+			return place
 		}
+		all.after += place.after
 	}
 	return all
+}
+
+// cutPlaceOf finds the place by a regular expression.
+func cutPlaceOf(expression string) cutPlace {
+	s, err := regex.Parse(expression, 0)
+	if err != nil {
+		return cutPlace{anywhere: true}
+	}
+	var w cutWalk
+	w.walk(s.Root, ahead{last: anyChar, chars: unbounded})
+	switch {
+	case !w.found || !w.at.anchored:
+		return cutPlace{anywhere: true}
+	case w.at.chars <= startChars:
+		return cutPlace{}
+	case w.at.last == anyChar:
+		return cutPlace{anywhere: true}
+	}
+	return cutPlace{after: w.at.last}
 }
 
 const (

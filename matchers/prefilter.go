@@ -23,13 +23,13 @@ type prefilter struct {
 }
 
 // add enters a member's rules and returns the number of the first.
-func (p *prefilter) add(m *member) (first int) {
+func (p *prefilter) add(m *member, places cutPlaces) (first int) {
 	first = len(p.rules)
 	f := m.Filter
 	if f.maxLines > 1 {
 		p.every = true // its lines are joined with those before
 	}
-	cut, place := literal.CutStart, cutPlaceOf(m.view.detector)
+	cut, place := literal.CutStart, places.of(m.view.detector)
 	if place.anywhere {
 		cut = literal.CutAnywhere
 	}

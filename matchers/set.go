@@ -119,7 +119,7 @@ func NewSet(opts Options, jails []JailFilter, prev *Set) (*Set, error) {
 	if opts.Log != nil {
 		s.w.gaveUp = &gaveUp{log: opts.Log, told: map[*regex.Regexp]bool{}}
 	}
-	byKey := map[string]*view{}
+	byKey, places := map[string]*view{}, cutPlaces{}
 	for _, j := range jails {
 		key := fmt.Sprintf("%q %q %q", j.Dates, j.TimeZone, strings.ToLower(j.Encoding))
 		v := byKey[key]
@@ -137,7 +137,7 @@ func NewSet(opts Options, jails []JailFilter, prev *Set) (*Set, error) {
 		}
 		state.sessions.everyUser = opts.Trace != nil
 		m := &member{JailFilter: j, index: len(s.jails), view: v, state: state, counters: &state.counters}
-		m.firstBit = s.prefilter.add(m)
+		m.firstBit = s.prefilter.add(m, places)
 		m.masks = masksOf(m.firstBit, len(m.Filter.fail))
 		s.jails = append(s.jails, m)
 	}

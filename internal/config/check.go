@@ -192,8 +192,10 @@ func (l *loader) warnSections(p *parser) {
 	for _, name := range p.defaults.keys {
 		v := p.defaults.opts[name]
 		at := v.at(0)
-		hint := didYouMean(name, l.optionNames())
-		if hint != "" && isJailFile(at.file) && !l.readsOption(name) {
+		if !isJailFile(at.file) || l.readsOption(name) {
+			continue
+		}
+		if hint := didYouMean(name, l.optionNames()); hint != "" {
 			l.report(Problem{Severity: Warning, File: at.file, Line: at.line, Option: name, Text: v.s, Message: "unknown option: nothing reads it", Hint: hint})
 		}
 	}

@@ -89,8 +89,8 @@ func (d *definition) combined(ignore map[string]bool) (*section, error) {
 		skip[k] = true
 	}
 	for _, k := range all.keys {
-		if m := conditional.FindStringSubmatch(k); m != nil {
-			skip[m[1]] = true
+		if name, _, ok := splitCondition(k); ok {
+			skip[name] = true
 		}
 	}
 	return substituteTags(all, skip, d.tag)

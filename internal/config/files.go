@@ -29,14 +29,27 @@ func newLoader(o Options) *loader {
 	if o.Version == "" {
 		o.Version = DefaultVersion
 	}
-	return &loader{opt: o, files: map[string]*source{}, parsers: map[string]*parser{}}
+	files := map[string]*source{}
+	if o.Files != nil {
+		if o.Files.read == nil {
+			o.Files.read = files
+		}
+		files = o.Files.read
+	}
+	return &loader{opt: o, files: files, parsers: map[string]*parser{}}
 }
 
 // source is a parsed file and where it was taken from.
 type source struct {
 	*file
-	name string // as places name it
+	name    string    // as places name it
+	instead *Replaced // the file of the directory that it was taken for; nil: none
 }
+
+// Files are configuration files that were read. Loads that share them (see
+// Options.Files) read and parse each file once, and see it as it was then. It
+// belongs to one goroutine at a time; the zero value is ready.
+type Files struct{ read map[string]*source }
 
 // join is Python's os.path.join of two: an absolute name stands for itself.
 func (l *loader) join(dir, name string) string {
@@ -100,20 +113,24 @@ func (l *loader) read(path string, diskOnly bool) *source {
 	if diskOnly {
 		key += "\x00disk"
 	}
-	if f, ok := l.files[key]; ok {
-		return f
+	f, ok := l.files[key]
+	if !ok {
+		f = l.readUncached(path, diskOnly)
+		l.files[key] = f
 	}
-	f := l.readUncached(path, diskOnly)
-	l.files[key] = f
+	if f != nil && f.instead != nil && !slices.Contains(l.replaced, *f.instead) {
+		l.replaced = append(l.replaced, *f.instead)
+	}
 	return f
 }
 
 func (l *loader) readUncached(path string, diskOnly bool) *source {
 	stock, inStock := l.stockName(path)
 	data, err := readLimited(path)
+	var instead *Replaced
 	switch {
 	case err == nil && inStock && !diskOnly && l.opt.Superseded != nil && l.opt.Superseded(stock, data):
-		l.replaced = append(l.replaced, Replaced{Disk: path, Stock: StockPrefix + stock})
+		instead = &Replaced{Disk: path, Stock: StockPrefix + stock}
 	case err == nil:
 		return &source{file: parseFile(path, data), name: path}
 	case !errors.Is(err, fs.ErrNotExist):
@@ -129,7 +146,7 @@ func (l *loader) readUncached(path string, diskOnly bool) *source {
 	if err != nil {
 		f.faults = append(f.faults, fault{wrong: wrong{at: pos{name, 0}, msg: reason(err)}})
 	}
-	return &source{file: f, name: name}
+	return &source{file: f, name: name, instead: instead}
 }
 
 // reason is what went wrong with a file, without its name.

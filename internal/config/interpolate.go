@@ -170,7 +170,7 @@ func (s *scope) missing(raw text, i int, name string) error {
 // Names are kept as written and looked up in lower case, so that only a
 // lower-case section can be referred to, as in fail2ban.
 func (s *scope) withReferences(raw text) *scope {
-	if !strings.Contains(raw.s, "/") {
+	if !strings.Contains(raw.s, "/") || !strings.Contains(raw.s, "%(") {
 		return s
 	}
 	inner := *s
@@ -222,6 +222,9 @@ func (p *parser) referred(from, sec, opt string) (text, bool) {
 var tagReference = regexp.MustCompile(`^([\p{L}\p{N}_\-]+)/([^\s>]+)$`)
 
 func splitReference(name string) (sec, opt string, ok bool) {
+	if !strings.Contains(name, "/") {
+		return "", "", false
+	}
 	m := tagReference.FindStringSubmatch(name)
 	if m == nil {
 		return "", "", false

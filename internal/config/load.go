@@ -34,6 +34,9 @@ type Options struct {
 	// journal instead (systemd_if_nologs) for the journal: logtype = journal. The
 	// commands of Dump are fail2ban's without it.
 	Fallback bool
+	// Files are shared by several Loads and LoadFilters that agree on Dir, Stock and
+	// Superseded: each file is read and parsed once. nil: none are.
+	Files *Files
 }
 
 // Config is a configuration that was read: plain values, never changed afterwards.

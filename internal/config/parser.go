@@ -78,12 +78,12 @@ func (p *parser) merge(f *file) {
 	p.defaults.update(f.defaults)
 	for _, name := range f.names {
 		s := f.sections[name]
-		if m := conditional.FindStringSubmatch(name); m != nil {
-			name = m[1]
+		if base, condition, ok := splitCondition(name); ok {
+			name = base
 			plain := s
 			s = newSection()
 			for _, k := range plain.keys {
-				s.set(k+m[2], plain.opts[k])
+				s.set(k+condition, plain.opts[k])
 			}
 		}
 		old := p.sections[name]

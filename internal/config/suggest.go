@@ -2,21 +2,29 @@ package config
 
 import (
 	"io/fs"
+	"math/bits"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
 // didYouMean returns "did you mean X?" for the known name nearest to a
-// mistyped one, or nothing where none is near.
+// mistyped one, or nothing where none is near; of two equally near ones the
+// first in the alphabet.
 func didYouMean(name string, known []string) string {
 	best, distance := "", 1+max(1, min(3, len(name)/3))
-	sorted := slices.Sorted(slices.Values(known)) // of two equally near ones always the same
-	for _, k := range sorted {
+	lower := strings.ToLower(name)
+	letters := lettersOf(lower)
+	for _, k := range known {
 		if k == name || len(k) > len(name)+3 || len(name) > len(k)+3 {
 			continue
 		}
-		if d := editDistance(strings.ToLower(name), strings.ToLower(k)); d < distance {
+		folded := strings.ToLower(k)
+		// Each edit brings one letter or takes one away, or both: most names need no
+		// table to be told apart.
+		if bits.OnesCount64(letters^lettersOf(folded)) > 2*distance {
+			continue
+		}
+		if d := editDistance(lower, folded); d < distance || d == distance && best != "" && k < best {
 			best, distance = k, d
 		}
 	}
@@ -26,10 +34,22 @@ func didYouMean(name string, known []string) string {
 	return "did you mean " + best + "?"
 }
 
+// lettersOf has a bit for each byte of s, modulo 64.
+func lettersOf(s string) (set uint64) {
+	for i := range len(s) {
+		set |= 1 << (s[i] & 63)
+	}
+	return set
+}
+
 // editDistance counts the letters to insert, delete, replace or swap with
 // their neighbour to make b of a.
 func editDistance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	var memory [3][32]int
+	before, last, row := memory[0][:], memory[1][:], memory[2][:]
+	if len(b) >= len(row) {
+		before, last, row = make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	}
 	for j := range last {
 		last[j] = j
 	}

@@ -14,6 +14,18 @@ const maxTag = 25
 // Group 1 is the name, group 2 the condition with its question mark.
 var conditional = regexp.MustCompile(`(?s)^([\p{L}\p{N}_]+)(\?.+)$`)
 
+// splitCondition takes name?condition apart.
+func splitCondition(option string) (name, condition string, ok bool) {
+	if !strings.Contains(option, "?") {
+		return "", "", false // nearly always, and without a search
+	}
+	m := conditional.FindStringSubmatch(option)
+	if m == nil {
+		return "", "", false
+	}
+	return m[1], m[2], true
+}
+
 // tagAt returns the first <tag> of s at or after from: any run of characters
 // but blank, "<" and ">". start < 0: there is none.
 func tagAt(s string, from int) (start, end int) {

@@ -183,8 +183,11 @@ func (l *loader) warnParams(p *parser, jail, option string, s spec, wanted []str
 		}
 	}
 	for _, param := range s.list() {
+		if contains(known, param.Name) {
+			continue
+		}
 		hint := didYouMean(param.Name, known)
-		if hint == "" || contains(known, param.Name) || p.mentions(param.Name) {
+		if hint == "" || p.mentions(param.Name) {
 			continue
 		}
 		v := param.Value

@@ -56,7 +56,7 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	if err := s.resolveNames(p); err != nil {
 		return nil, err
 	}
-	if s.socket == "" {
+	if s.socket == "" && p.DryRun == nil {
 		s.socket = SocketOf(p.Options)
 	}
 	listener, err := p.owner(ctx, s)
@@ -129,6 +129,7 @@ func SocketOf(o config.Options) string {
 // and one of its own for a filter that no jail is named after.
 func (s *Service) resolveNames(p *Pipe) error {
 	options := p.Options
+	options.Files = new(config.Files)
 	options.Overrides.Jail = map[string]string{
 		"backend": "polling", // the lines are laid out as a file's
 		"logpath": "",        // whether the jail's own log is there does not matter
@@ -136,12 +137,13 @@ func (s *Service) resolveNames(p *Pipe) error {
 	for name, value := range p.Overrides {
 		options.Overrides.Jail[name] = value
 	}
+	compiler := new(compiler)
 	for _, name := range p.Names {
 		c, err := namedJail(options, name)
 		if err != nil {
 			return err
 		}
-		j, err := compile(c)
+		j, err := compiler.jail(c)
 		if err != nil {
 			return err
 		}

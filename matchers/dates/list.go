@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // defaultPatterns are fail2ban's, in its order.
@@ -124,23 +125,57 @@ func (l *list) addAround(pattern string) error {
 // defaults returns the default templates and the anchored copies of those
 // that are not anchored themselves.
 func (l *list) defaults() (defaults, copies []*template, err error) {
+	known, err := defaultsOf(l.year)
+	if err != nil {
+		return nil, nil, err
+	}
+	for key, t := range known.byKey {
+		if l.byKey[key] == nil {
+			l.byKey[key] = t
+		}
+	}
+	return known.defaults, known.copies, nil
+}
+
+// defaultLists are the *defaultList of the years that were asked for, of which
+// a process sees a few.
+var defaultLists sync.Map
+
+// defaultList are the defaults of a year, shared by all detectors: nearly every
+// jail has them.
+type defaultList struct {
+	list
+	defaults, copies []*template
+}
+
+func defaultsOf(year int) (*defaultList, error) {
+	if known, ok := defaultLists.Load(year); ok {
+		return known.(*defaultList), nil
+	}
+	l := &defaultList{list: list{year: year, byKey: map[string]*template{}}}
 	for _, pattern := range defaultPatterns {
 		t, err := l.make(pattern, patternKey(pattern))
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		defaults = append(defaults, t)
+		l.defaults = append(l.defaults, t)
 		if strings.HasPrefix(t.name, lineBeginMark) || strings.HasPrefix(t.name, "^") {
 			continue
 		}
 		c, err := l.wrap(t, func(s string) string { return lineBeginMark + s })
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		c.weight = anchoredWeight
-		copies = append(copies, c)
+		l.copies = append(l.copies, c)
 	}
-	return defaults, copies, nil
+	for _, t := range slices.Concat(l.defaults, l.copies) {
+		if err := t.compile(year); err != nil {
+			return nil, err
+		}
+	}
+	known, _ := defaultLists.LoadOrStore(year, l)
+	return known.(*defaultList), nil
 }
 
 // wrap returns the template whose pattern is t's, changed by around. Epoch and

@@ -3,6 +3,7 @@ package dates
 import (
 	"bytes"
 	"strings"
+	"sync"
 )
 
 // form says which hand-written matcher a template has. Those up to formEpoch
@@ -64,6 +65,11 @@ var quickPlaces = []struct {
 	{`^[^\[]*\[(`, afterOpened},
 }
 
+// sourceOf are the expressions of the defaults that have no tokens.
+var sourceOf = struct{ epoch, epochAtBegin, tai64n string }{
+	newEpoch(false, false).source, newEpoch(false, true).source, newTAI64N(false).source,
+}
+
 // quickFor returns the hand-written form of a template: it has one if its
 // expression is one of the defaults' at one of the places.
 func quickFor(t *template, year int) quick {
@@ -72,13 +78,13 @@ func quickFor(t *template, year int) quick {
 		return quick{}
 	}
 	switch t.source {
-	case newEpoch(false, false).source:
+	case sourceOf.epoch:
 		q.form = formEpoch
 		return q
-	case newEpoch(false, true).source:
+	case sourceOf.epochAtBegin:
 		q.form, q.place = formEpoch, afterMarks
 		return q
-	case newTAI64N(false).source:
+	case sourceOf.tai64n:
 		q.form = formTAI64N
 		return q
 	}
@@ -99,25 +105,45 @@ func quickFor(t *template, year int) quick {
 
 // formOf returns the form of a default's expression without bounds.
 func formOf(body string, folds bool, year int) form {
-	for i, pattern := range defaultPatterns {
-		pattern = strings.TrimPrefix(strings.TrimPrefix(pattern, lineBeginMark), "^")
-		regex, _, err := expand(pattern, year)
-		if err != nil || folds != alphaToken.MatchString(pattern) {
-			continue
-		}
-		switch body {
-		case regex:
+	for i, d := range defaultBodies(year) {
+		switch {
+		case folds != d.folds:
+		case body == d.regex:
 			return defaultForms[i]
-		case strings.Replace(regex, "(?:T|  ?)", "[T ]", 1):
-			if i == 0 {
-				return formISOTight
-			}
+		case i == 0 && body == strings.Replace(d.regex, "(?:T|  ?)", "[T ]", 1):
+			return formISOTight
 		}
 	}
 	if body == "@[0-9a-f]{24}" {
 		return formTAI64N
 	}
 	return noForm
+}
+
+// defaultBody is a default pattern's expression without bounds, and whether it
+// takes both cases.
+type defaultBody struct {
+	regex string
+	folds bool
+}
+
+// bodies are the []defaultBody of the years that were asked for.
+var bodies sync.Map
+
+// defaultBodies returns those of defaultPatterns in a year.
+func defaultBodies(year int) []defaultBody {
+	if known, ok := bodies.Load(year); ok {
+		return known.([]defaultBody)
+	}
+	out := make([]defaultBody, len(defaultPatterns))
+	for i, pattern := range defaultPatterns {
+		pattern = strings.TrimPrefix(strings.TrimPrefix(pattern, lineBeginMark), "^")
+		if regex, _, err := expand(pattern, year); err == nil { // our own table has no mistakes
+			out[i] = defaultBody{regex, alphaToken.MatchString(pattern)}
+		}
+	}
+	bodies.Store(year, out)
+	return out
 }
 
 // decadeBits returns the third digits of the years that %ExY takes; 0 where

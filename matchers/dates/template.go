@@ -33,6 +33,7 @@ type template struct {
 	re     *regex.Regexp
 	groups []group // the named groups that have a meaning, in the order of their numbers
 	quick  quick   // a hand-written matcher that equals re
+	ready  bool    // compile has been called
 }
 
 // anchoredWeight is the weight of the defaults' anchored copies: a date that
@@ -123,6 +124,10 @@ func (t *template) bind(source string, from begin, toWord bool) {
 // hand-written matcher is one of the defaults', which are known to compile: that
 // is done when a line first needs it, which few logs ever do.
 func (t *template) compile(year int) error {
+	if t.ready {
+		return nil // one of the defaults, which detectors share
+	}
+	t.ready = true
 	t.quick = quickFor(t, year)
 	if t.quick.form != noForm {
 		return nil
