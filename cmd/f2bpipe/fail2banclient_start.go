@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -135,7 +136,7 @@ func serverProgram() (path, name string, err error) {
 func (t *theirs) serverArgs() []string {
 	args := []string{"-c", t.options().Dir, "-s", absolute(t.socket), "-p", absolute(t.pidFile)}
 	for _, o := range []struct{ name, value string }{
-		{"--loglevel", t.logLevel}, {"--logtarget", t.logTarget}, {"--syslogsocket", t.syslogPlace},
+		{"--loglevel", t.logLevel}, {"--logtarget", absoluteTarget(t.logTarget)}, {"--syslogsocket", t.syslogPlace},
 	} {
 		if o.value != "" {
 			args = append(args, o.name, o.value)
@@ -150,6 +151,19 @@ func absolute(path string) string {
 		return abs
 	}
 	return path
+}
+
+// absoluteTarget makes a logtarget that is a file hold in another folder too.
+func absoluteTarget(target string) string {
+	path, options, _ := strings.Cut(target, "[")
+	switch strings.ToUpper(strings.TrimSpace(path)) {
+	case "", "STDOUT", "STDERR", "SYSLOG", "SYSOUT", "SYSTEMD-JOURNAL":
+		return target
+	}
+	if options != "" {
+		options = "[" + options
+	}
+	return absolute(strings.TrimSpace(path)) + options
 }
 
 // restart lets a server of ours begin anew in its own process, so that who

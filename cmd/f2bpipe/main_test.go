@@ -1,22 +1,28 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/f2bpipe/f2bpipe/internal/control"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"f2bpipe": main, "fail2ban-regex": main})
+	testscript.Main(m, map[string]func(){"f2bpipe": main, "fail2ban-regex": main, "fail2ban-client": main, serverName: main})
 }
 
 // TestScripts runs every command, flag, exit status and message in testdata/script.
@@ -37,9 +43,10 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("LOGS", filepath.Join(root, "testdata"))
 			env.Setenv("TZ", "UTC")
+			env.Defer(func() { killServer(filepath.Join(env.WorkDir, "run.pid"), env.WorkDir) })
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"generate": generate, "exits": exits, "waits": waits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"generate": generate, "exits": exits, "waits": waits, "answers": answers, "stale": stale},
 	})
 }
 
@@ -121,4 +128,55 @@ func generate(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("kind %q is not known", args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+}
+
+// answers SOCKET waits until a server answers on the socket, ten seconds at most.
+func answers(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: answers SOCKET")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for {
+		client, err := control.Dial(ctx, ts.MkAbs(args[0]))
+		if err == nil {
+			_, err = client.Call(ctx, []any{"ping"})
+			_ = client.Close()
+		}
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			ts.Fatalf("%s does not answer after 10 s: %v", args[0], err)
+		}
+		runtime.Gosched()
+	}
+}
+
+// stale SOCKET leaves a socket on which nobody listens.
+func stale(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: stale SOCKET")
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: ts.MkAbs(args[0]), Net: "unix"})
+	ts.Check(err)
+	l.SetUnlinkOnClose(false)
+	ts.Check(l.Close())
+}
+
+// killServer ends a server that a script has left in the background: the one
+// of the pid file, if it was started from the script's folder.
+func killServer(pidFile, dir string) {
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		return
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid <= 1 {
+		return
+	}
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err == nil && strings.Contains(string(line), dir) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
 }

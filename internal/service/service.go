@@ -265,7 +265,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	close(s.drained)
 	s.joiners.Wait()
 	working.Wait()
-	err = errors.Join(err, s.closeKernel(s.ended(signals)), doors.pid.release())
+	err = errors.Join(err, s.closeKernel(s.ended(signals)), doors.close())
 	close(s.down)
 	serving.Wait()
 	if err = errors.Join(err, serveErr); err == nil && s.again.Load() {

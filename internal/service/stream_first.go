@@ -43,6 +43,11 @@ var errNoStream = errors.New("ended before a client has sent a configuration")
 // Handle implements control.Handler.
 func (o *opening) Handle(ctx context.Context, cmd []any) (any, error) {
 	d := o.s.dispatcher()
+	select {
+	case <-o.ready:
+		return d.Handle(ctx, cmd)
+	default:
+	}
 	if len(cmd) > 0 {
 		switch cmd[0] {
 		case "ping", "echo", "version":
