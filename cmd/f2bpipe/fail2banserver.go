@@ -3,13 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -19,19 +15,9 @@ import (
 // serve is the server in the foreground: it returns when it has ended.
 func (t *theirs) serve(ctx context.Context, out *bufio.Writer) bool {
 	unix.Umask(0o077)
-	program, err := exec.LookPath(os.Args[0])
-	if err == nil {
-		program, err = filepath.Abs(program)
-	}
-	if err != nil {
-		return t.fail("find this program, for a restart: %v", err)
-	}
-	err = t.runServer(ctx, out)
-	if errors.Is(err, service.ErrRestart) {
-		_ = out.Flush()
-		// The same process begins anew, with the binary that stands there now.
-		err = syscall.Exec(program, os.Args, os.Environ())
-	}
+	err := t.runServer(ctx, out)
+	_ = out.Flush() // nobody may listen
+	err = again(err)
 	if err != nil {
 		t.fail("%v", err)
 		return t.fail("Could not start %s", serverName)

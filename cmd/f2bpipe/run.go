@@ -15,6 +15,7 @@ type runCmd struct {
 	Socket string `help:"Control socket (default: the configuration's)." placeholder:"PATH" type:"path"`
 	DryRun bool   `help:"Ban nothing: print what would be done."`
 	JSON   bool   `name:"json" help:"With --dry-run: one JSON object a decision."`
+	doorFlags
 	kernelFlags
 	logFlags
 }
@@ -29,6 +30,7 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 	cfg := service.Config{
 		Options: c.kernelFlags.over(c.options()), Other: c.other(), Socket: c.Socket, Version: version, Log: slog.New(out.Handler("fail2ban.server")), Out: out,
 	}
+	c.doorFlags.over(&cfg)
 	if c.DryRun {
 		cfg.DryRun = pipeline.Sink(&sinks.DryRun{W: s.out, JSON: c.JSON})
 	}
@@ -36,7 +38,9 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	return svc.Run(ctx)
+	err = svc.Run(ctx)
+	out.Close() // before a new beginning writes to it
+	return again(err)
 }
 
 // kernelFlags are our own options for the kernel's end. They win over the files.
