@@ -9,7 +9,7 @@ LDFLAGS := -X main.version=$(VERSION)
 # What the tests run against: the real things.
 TEST_PACKAGES := fail2ban nftables iproute2 openssh-server openssh-client sshpass systemd-journal-remote python3 ripgrep
 
-.PHONY: all build run test soak bench bench-peers package ci deps clean
+.PHONY: all build run test soak bench bench-latency bench-peers package ci deps clean
 
 all: build
 
@@ -39,6 +39,11 @@ soak: deps
 bench:
 	@mkdir -p bench/results
 	$(GO) test -run '^$$' -bench . -benchmem ./... | tee bench/results/$$(date -u +%Y-%m-%d).txt
+
+# bench-latency measures log line to kernel, beside nft and Debian's fail2ban.
+bench-latency: build
+	@mkdir -p bench/results
+	$(GO) run ./bench/latency --f2bpipe ./f2bpipe | tee bench/results/$$(date -u +%Y-%m-%d)-latency.txt
 
 # bench-peers runs ripgrep and Debian's fail2ban on the same input in the same run.
 bench-peers: deps build

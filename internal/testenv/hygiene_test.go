@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"internal/ignore":         {"pipeline"},
 	"internal/testenv":        {},
 	"bench/gen":               {},
+	"bench/latency":           {},
 	"packaging":               {},
 }
 
