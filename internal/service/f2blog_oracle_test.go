@@ -1,0 +1,116 @@
+package service
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/f2bpipe/f2bpipe/internal/logtarget"
+	"github.com/f2bpipe/f2bpipe/internal/testenv"
+)
+
+// Time, process and place in a day do not count; all else is to be the same.
+var (
+	ofBans  = regexp.MustCompile(`(?m)^.*: (?:NOTICE|INFO|DEBUG|WARNING) +\[(?:sshd|nginx-http-auth)\] (?:(?:Found|Ban|Unban|Ignore|Attempt|Increase|Restore) |\S+ already).*$`)
+	process = regexp.MustCompile(`\[\d+\]: `)
+)
+
+// banLines returns the lines about bans of a log, without times and process.
+func banLines(t *testing.T, path string) []string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, line := range ofBans.FindAllString(string(text), -1) {
+		if !regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} `).MatchString(line) {
+			t.Errorf("%s: no time in %q", path, line)
+		}
+		line = line[len("2026-11-22 13:19:17,085 "):]
+		out = append(out, stampPattern.ReplaceAllString(process.ReplaceAllString(line, "[PID]: "), "TIME"))
+	}
+	return out
+}
+
+// TestLogIsDebians gives Debian's fail2ban and a service the same failures and
+// commands, and compares what both write about them, line by line.
+func TestLogIsDebians(t *testing.T) {
+	testenv.Python(t)
+	theirs, ours := oracleSite(t), oracleSite(t)
+	for _, s := range []*site{theirs, ours} {
+		s.write("jail.local", "[DEFAULT]\nmaxretry = 2\nusedns = no\nignoreip = 198.51.100.0/24 203.0.113.9\n[nginx-http-auth]\nlogpath = DIR/b.log\n")
+		s.write("filter.d/plain.conf", "[Definition]\nfailregex = ^ failure from <HOST>$\ndatepattern = {^LN-BEG}%%Y-%%m-%%d %%H:%%M:%%S\n")
+		conf, err := os.ReadFile(s.path("fail2ban.conf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.write("fail2ban.conf", strings.Replace(string(conf), "loglevel = INFO", "loglevel = DEBUG", 1))
+	}
+	startFail2ban(t, theirs.dir)
+	out, err := logtarget.New(logtarget.Config{Target: ours.path("f2b.log"), Level: "DEBUG"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	ours.start(func(c *Config) { c.Fail2ban, c.Socket, c.Out = true, ours.path("s"), out })
+	askTheirs, askOurs := newAsker(t, theirs.path("s"), theirs.dir), newAsker(t, ours.path("s"), ours.dir)
+
+	// Both have written n lines about bans.
+	n := 0
+	both := func(more int) {
+		t.Helper()
+		n += more
+		tick, late := time.NewTicker(10*time.Millisecond), time.After(15*time.Second)
+		defer tick.Stop()
+		for _, s := range []*site{theirs, ours} {
+			for len(banLines(t, s.path("f2b.log"))) < n {
+				select {
+				case <-tick.C:
+				case <-late:
+					t.Fatalf("%d lines wanted, have\n%s\n\nand\n%s", n, strings.Join(banLines(t, theirs.path("f2b.log")), "\n"), strings.Join(banLines(t, ours.path("f2b.log")), "\n"))
+				}
+			}
+		}
+	}
+	fail := func(log string, ids ...string) {
+		t.Helper()
+		for _, id := range ids {
+			line := fmt.Sprintf("failure from %s", id)
+			theirs.log(log, line)
+			ours.log(log, line)
+		}
+	}
+	ask := func(line string) {
+		t.Helper()
+		if a, b := askTheirs.ask(strings.Fields(line)...), askOurs.ask(strings.Fields(line)...); a.Stdout != b.Stdout {
+			t.Errorf("%s: %q, want %q", line, b.Stdout, a.Stdout)
+		}
+	}
+	// Whom a batch of lines ignores we write before what it finds.
+	fail("a.log", "198.51.100.7", "203.0.113.9")
+	both(2)
+	fail("a.log", "192.0.2.1", "192.0.2.1")
+	both(3) // the ban with them
+	fail("a.log", "192.0.2.1", "192.0.2.1")
+	both(3) // already banned
+	fail("b.log", "2001:db8::1", "2001:db8::1")
+	both(3)
+	ask("set sshd unbanip 192.0.2.1")
+	ask("set sshd banip 203.0.113.77")
+	both(2)
+	ask("set sshd attempt 203.0.113.78 x y")
+	both(2)
+	ask("unban 203.0.113.77 203.0.113.78")
+	both(2)
+	ask("set sshd bantime 1")
+	ask("set sshd banip 203.0.113.79")
+	both(2) // its end too
+	got, want := banLines(t, ours.path("f2b.log")), banLines(t, theirs.path("f2b.log"))
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\n\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
