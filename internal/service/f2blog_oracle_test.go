@@ -39,6 +39,9 @@ func banLines(t *testing.T, path string) []string {
 // TestLogIsDebians gives Debian's fail2ban and a service the same failures and
 // commands, and compares what both write about them, line by line.
 func TestLogIsDebians(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fail2ban takes seconds")
+	}
 	testenv.Python(t)
 	theirs, ours := oracleSite(t), oracleSite(t)
 	for _, s := range []*site{theirs, ours} {
