@@ -95,14 +95,20 @@ func (l *Ledger) Resend(f *Flusher, v Verb) {
 	}
 }
 
-// each calls do for the bans that a command names.
+// each calls do, which ends them, for the bans that a command names.
 func (l *Ledger) each(j *Jail, ids []ID, do func(banKey, *held)) {
 	if ids != nil && j != nil {
 		for _, id := range ids {
-			k := banKey{j, id}
-			if h := l.bans[k]; h != nil {
-				do(k, h)
-			} else if p, ok := id.Prefix(); ok && !p.IsSingleIP() {
+			found := false
+			for range 3 { // who is banned by himself may be banned with his networks too
+				as, h := l.find(j, id)
+				if h == nil {
+					break
+				}
+				do(banKey{j, as}, h)
+				found = true
+			}
+			if p, ok := id.Prefix(); !found && ok && !p.IsSingleIP() {
 				l.inside(j, id, do)
 			}
 		}

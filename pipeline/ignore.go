@@ -81,7 +81,7 @@ func (p *Pipeline) count(f *Failure) (Ban, bool) {
 	if p.cfg.History != nil {
 		p.cfg.History.Weigh(f)
 	}
-	return p.cfg.Window.Add(f)
+	return p.decide(f)
 }
 
 // addByLog is add where the log is the clock: it waits for the answer, since
@@ -109,7 +109,7 @@ func (p *Pipeline) answer(k banKey, ban bool) {
 	// stop does not miss it.
 	p.step.RLock()
 	if b, ok := p.held.get(k); ok && ban {
-		p.cfg.Ledger.enter([]Ban{b}, p.cfg.Clock.Now())
+		p.enter([]Ban{b})
 	}
 	p.step.RUnlock()
 	p.held.free(k)

@@ -17,9 +17,12 @@ type LedgerConfig struct {
 	// locked: it must not block and not call the ledger. Nil: nothing is carried out.
 	Route    func(*Jail) []*Flusher
 	Observer Observer // nil: nobody is told
-	History  History  // nil: nobody was banned before
-	MaxBans  int      // 0: DefaultMaxBans
-	Keep     bool     // keep events for the checkpoints of a Store
+	// Wide says that a member of a network that the jail's policy bans by is
+	// banned where the network is, for commands and for further failures.
+	Wide    bool
+	History History // nil: nobody was banned before
+	MaxBans int     // 0: DefaultMaxBans
+	Keep    bool    // keep events for the checkpoints of a Store
 }
 
 // Ledger is the truth about bans: who is banned, by which jail and until when.
@@ -367,7 +370,7 @@ func (l *Ledger) Banned(j *Jail) []Banned {
 func (l *Ledger) Lookup(j *Jail, id ID) (Banned, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.bans[banKey{j, id}]
+	_, h := l.find(j, id)
 	if h == nil {
 		return Banned{}, false
 	}

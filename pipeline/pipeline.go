@@ -26,11 +26,12 @@ type Config struct {
 	// StopTimeout is the time that everything has to end after ctx is done; 0: 1 s.
 	StopTimeout time.Duration
 
-	Ignore  Ignore  // nil: everybody counts
-	History History // nil: nobody was banned before
-	Watch   Watcher // nil: nobody
-	Store   Store   // nil: nothing is stored
-	Log     *slog.Logger
+	Networks *Networks // nil: no network is banned for its members
+	Ignore   Ignore    // nil: everybody counts
+	History  History   // nil: nobody was banned before
+	Watch    Watcher   // nil: nobody
+	Store    Store     // nil: nothing is stored
+	Log      *slog.Logger
 }
 
 // Reading is a source with the name that it has in errors and logs.

@@ -144,7 +144,7 @@ func (s *step) do(b *Batch, match func([]Failure) []Failure) {
 				s.bans = append(s.bans, ban)
 			}
 		}
-		p.cfg.Ledger.enter(s.bans, p.cfg.Clock.Now())
+		p.enter(s.bans)
 	}
 	if p.cfg.Store != nil {
 		p.mu.Lock()
@@ -170,7 +170,7 @@ func (s *step) countByLog(f *Failure) {
 	p.cfg.Ledger.Expire(now)
 	if ban, ok := p.addByLog(f); ok {
 		s.bans = append(s.bans, ban)
-		p.cfg.Ledger.enter(s.bans[len(s.bans)-1:], now)
+		p.enter(s.bans[len(s.bans)-1:])
 	}
 }
 
@@ -187,6 +187,6 @@ func (p *Pipeline) Count(f *Failure) (Ban, bool) {
 	if !ok {
 		return Ban{}, false
 	}
-	p.cfg.Ledger.enter([]Ban{ban}, p.cfg.Clock.Now())
+	p.enter([]Ban{ban})
 	return ban, true
 }

@@ -22,6 +22,9 @@ type Policy struct {
 	// MaxMatches is the number of lines of an ID that are kept for the Ticket of
 	// its ban; 0: none.
 	MaxMatches int
+
+	Prefix6 Prefix6 // ipv6-prefix; needs Config.Networks for Prefix6Auto
+	Subnet  Subnet  // subnet-ban; needs Config.Networks
 }
 
 // Until returns the end of a ban that begins at atNanos, or Permanent.
