@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -83,7 +84,7 @@ func filterBans(bans []service.BanInfo, ids []string) (kept []service.BanInfo, m
 	for _, id := range ids {
 		n := len(kept)
 		for _, b := range bans {
-			if service.SameID(b.IP, id) {
+			if service.Covers(b.IP, id) {
 				kept = append(kept, b)
 			}
 		}
@@ -119,6 +120,8 @@ type banCmd struct {
 // Run bans.
 func (c *banCmd) Run(ctx context.Context, s *streams) error {
 	args := service.BanArgs{Jail: c.Jail, IDs: c.IDs, Force: c.Force}
+	// sshd(8): the client's address, its port, ours.
+	args.Peer, _, _ = strings.Cut(os.Getenv("SSH_CONNECTION"), " ")
 	if c.Time != "" {
 		seconds, err := service.Seconds(c.Time)
 		if err != nil {

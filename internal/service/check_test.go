@@ -265,7 +265,7 @@ func TestServiceSaysWhichDirectoryIsRead(t *testing.T) {
 			t.Errorf("the log does not say %q:\n%s", want, &log)
 		}
 	}
-	if err := s.open(observer{banLog{s.out}}); err != nil {
+	if err := s.open(observer{s}); err != nil {
 		t.Fatal(err)
 	}
 	st, err := verbs{s}.status(StatusArgs{})

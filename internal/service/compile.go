@@ -25,6 +25,7 @@ type jail struct {
 	other    []omitted
 	blind    time.Duration // blindalarm
 	kernel   kernelOptions
+	net      netOptions
 	idle     bool        // a command put it to rest: its logs are not looked at
 	stopped  bool        // a client has made it and not started it yet: the same
 	journal  *journalUse // nil: it reads files
@@ -38,9 +39,11 @@ type omitted struct{ action, reason string }
 
 // policyOf is how a configured jail counts and bans.
 func policyOf(c *config.Jail) pipeline.Policy {
+	nets, _ := netOptionsOf(c) // what is wrong with them compile says
 	return pipeline.Policy{
 		MaxRetry: c.MaxRetry, FindTime: c.FindTime, BanTime: c.BanTime,
 		Exact: c.Counter == config.CounterExact, MaxMatches: c.MaxMatches,
+		Prefix6: nets.prefix6, Subnet: nets.subnet,
 	}
 }
 
@@ -85,6 +88,8 @@ func (k *compiler) jail(c *config.Jail) (*jail, error) {
 	if j.journal, err = journalUseOf(c); err != nil {
 		errs = append(errs, err)
 	}
+	j.net, wrong = netOptionsOf(c)
+	errs = append(errs, wrong...)
 	for i := range c.Actions {
 		if err := j.addAction(&c.Actions[i]); err != nil {
 			errs = append(errs, err)

@@ -31,6 +31,7 @@ type BanArgs struct {
 	IDs     []string `json:"ids"`
 	Seconds *float64 `json:"seconds"` // nil: the jail's bantime; negative: permanent
 	Force   bool     `json:"force"`   // ban even what is guarded
+	Peer    string   `json:"peer"`    // the address that who asks is connected from by ssh; empty: not known
 }
 
 // UnbanArgs end bans.
@@ -121,7 +122,7 @@ func (v verbs) ban(ctx context.Context, a BanArgs) (*Done, error) {
 	}
 	var guarded []Refusal
 	if !a.Force {
-		a.IDs, guarded = guard(a.IDs)
+		a.IDs, guarded = v.guarded(a.IDs, a.Peer)
 	}
 	done, err := v.banIDs(ctx, j, a.IDs, banTime)
 	done.Refused = append(guarded, done.Refused...)

@@ -74,7 +74,7 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	defer stop()
 	s.stop = stop
 	line := pipeline.New(pipeline.Config{
-		Window: s.window, Ledger: s.ledger, Clock: s.clock, Flushers: []*pipeline.Flusher{s.flusher}, Ignore: s.guard, Watch: p.Watch, Log: s.log, NoBeat: true,
+		Window: s.window, Ledger: s.ledger, Clock: s.clock, Flushers: []*pipeline.Flusher{s.flusher}, Ignore: judge{s.guard, s}, Networks: s.networks, Watch: p.Watch, Log: s.log, NoBeat: true,
 		Sources: []pipeline.Reading{{Name: input.Name, Source: &pipeSource{input: input.Input, pipe: p}, Workers: p.Workers, Batches: 2*p.Workers + 2}},
 	})
 	var serving sync.WaitGroup

@@ -60,6 +60,9 @@ type Service struct {
 	out        *logtarget.Log // in fail2ban's format
 	mainTarget string         // logtarget as fail2ban.conf has it
 
+	wards    *wards             // whom no log line bans
+	networks *pipeline.Networks // nil: addresses are banned singly
+
 	daemon  bool          // expiry = daemon
 	nft     *sinks.Kernel // nil in a dry run
 	gate    *gate         // before the sink
@@ -131,6 +134,7 @@ func newService(cfg Config, clock *pipeline.Clock) *Service {
 		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {},
 	}
 	s.guard = newGuard(cfg.Log, banLog{s.out})
+	s.wards = newWards(cfg.NetNS, cfg.Log, banLog{s.out}, s.sshdPorts)
 	s.setJails(nil)
 	return s
 }
@@ -196,7 +200,9 @@ func (s *Service) open(observer pipeline.Observer) error {
 	}
 	s.gate = &gate{sink: sink}
 	s.flusher = pipeline.NewFlusher(s.gate, cfg)
-	s.ledger = pipeline.NewLedger(pipeline.LedgerConfig{Route: s.route, Observer: observer})
+	s.wards.start(s.clock.Now())
+	s.networks = s.newNetworks()
+	s.ledger = pipeline.NewLedger(pipeline.LedgerConfig{Route: s.route, Wide: s.networks != nil, Observer: observer})
 	return nil
 }
 
@@ -226,7 +232,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		err = door.wait(ctx)
 	}
 	if err == nil {
-		err = s.open(observer{banLog{s.out}})
+		err = s.open(observer{s})
 	}
 	if err != nil {
 		close(s.down)
@@ -239,7 +245,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	p := pipeline.New(pipeline.Config{
 		Window: s.window, Ledger: s.ledger, Clock: s.clock, Sources: s.sources(), Flushers: []*pipeline.Flusher{s.flusher},
-		Stay: true, Ignore: s.guard, Watch: watcher{banLog{s.out}}, Log: s.log,
+		Stay: true, Ignore: judge{s.guard, s}, Networks: s.networks, Watch: watcher{s}, Log: s.log,
 	})
 	s.line = p
 	working.Go(func() { s.obey(ctx, signals) })
@@ -254,6 +260,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		serving.Go(func() { serveErr = s.serveDoors(serveCtx, doors, door) })
 	}
 	serving.Go(func() { s.guard.Run(serveCtx) })
+	serving.Go(func() { s.wards.run(serveCtx, s.clock) })
 	// The socket answers until the pipeline has drained: commands are the
 	// pipeline's. A stop is answered when everything else is done.
 	if !s.cfg.Await {

@@ -51,6 +51,7 @@ type JailStatus struct {
 		NoDate  int64 `json:"no_date"`
 		NoID    int64 `json:"no_id"`
 	} `json:"lines"`
+	Guard      GuardStatus `json:"guard"`
 	TooComplex int64       `json:"too_complex"` // searches that were given up
 	Profile    JailProfile `json:"profile"`
 	Blind      string      `json:"blind"`    // why the filter seems not to fit the log; empty: it seems to
@@ -118,6 +119,7 @@ func (v verbs) jailStatus(j *jail) JailStatus {
 		}
 	}
 	out.Profile = profileOf(j, v.inputList())
+	out.Guard = v.wards.status(j.identity)
 	out.Blind = v.alarm.text(j.identity)
 	out.Degraded = v.journalProblem(j)
 	if j.matcher.Filter != nil {

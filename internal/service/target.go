@@ -2,9 +2,7 @@ package service
 
 import (
 	"errors"
-	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/pipeline"
@@ -37,27 +35,44 @@ func (j *jail) target(text string) (pipeline.ID, error) {
 	return parseTarget(text)
 }
 
-// guard leaves out what covers an address of this host: to ban oneself is
-// mostly a slip.
-func guard(texts []string) (rest []string, refused []Refusal) {
-	own, _ := net.InterfaceAddrs() // without them nothing is guarded
+// guarded leaves out what covers an address of this host, a gateway, or
+// somebody who is connected by ssh: peer, the one who asks (empty: not known),
+// above all. To ban those is mostly a slip.
+func (s *Service) guarded(texts []string, peer string) (rest []string, refused []Refusal) {
+	now := s.clock.Now()
+	s.wards.look(now)
+	asks, _ := netip.ParseAddr(peer)
+	asks = asks.Unmap().WithZone("")
 	for _, text := range texts {
 		id, err := parseTarget(text)
-		p, _ := id.Prefix()
-		if err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
-			host, err := netip.ParsePrefix(a.String())
-			return err == nil && p.Contains(host.Addr().Unmap())
-		}) {
-			refused = append(refused, Refusal{text, "covers an address of this host; --force bans it all the same"})
+		if err != nil {
+			rest = append(rest, text) // is refused where it is banned
 			continue
 		}
-		rest = append(rest, text)
+		p, _ := id.Prefix()
+		why := map[wardKind]string{
+			wardOwn: "covers an address of this host", wardGateway: "covers the default gateway", wardPeer: "covers somebody who is connected by ssh",
+		}[s.wards.is(id, now)]
+		if asks.IsValid() && p.Contains(asks) {
+			why = "covers your own ssh connection, from " + asks.String()
+		}
+		if why == "" {
+			rest = append(rest, text)
+			continue
+		}
+		refused = append(refused, Refusal{text, why + "; --force bans it all the same"})
 	}
 	return rest, refused
 }
 
-// SameID says whether two texts name the same address, network or ID.
-func SameID(a, b string) bool { return pipeline.ParseID(a) == pipeline.ParseID(b) }
+// Covers says whether a ban of one ID is one of the other: the same address,
+// network or ID, or a network that it is in.
+func Covers(banned, id string) bool {
+	a, b := pipeline.ParseID(banned), pipeline.ParseID(id)
+	p, isNet := a.Prefix()
+	q, inNet := b.Prefix()
+	return a == b || isNet && inNet && p.Bits() <= q.Bits() && p.Contains(q.Addr())
+}
 
 // Seconds reads a length of time as jail.conf has it; negative is permanent.
 func Seconds(text string) (float64, error) {
