@@ -61,10 +61,22 @@ func newAsker(t testing.TB, socket, conf string) *asker {
 // ask runs a command.
 func (a *asker) ask(words ...string) asked {
 	a.t.Helper()
+	return a.tell("", words)
+}
+
+// send sends values as they are.
+func (a *asker) send(values ...any) asked {
+	a.t.Helper()
+	return a.tell("!", values)
+}
+
+func (a *asker) tell(mark string, words any) asked {
+	a.t.Helper()
 	line, err := json.Marshal(words)
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	line = append([]byte(mark), line...)
 	if _, err := a.in.Write(append(line, '\n')); err != nil {
 		a.t.Fatal(err)
 	}
