@@ -62,7 +62,8 @@ type coarse struct {
 	wait    time.Duration
 	paused  bool
 	healed  int64
-	jails   map[string]bool
+	jails   map[string]Action
+	cutter  cutter
 	wants   map[netip.Prefix]map[string]int64 // by jail: when it ends
 }
 
@@ -117,12 +118,23 @@ func (c *coarse) Apply(_ context.Context, nowNanos int64, orders []pipeline.Orde
 	}
 	errs := make([]error, len(edits))
 	c.backend.apply(edits, errs)
+	var targets []target
 	for at, err := range errs {
-		orders[of[at]].Err = err
+		o := &orders[of[at]]
+		o.Err = err
+		if a := c.jails[o.Ban.Jail.Name]; err == nil && a.KillSockets && o.Verb != pipeline.VerbUnban {
+			targets = append(targets, target{edits[at].prefix, a.Ports})
+		}
 		if err != nil && refusedRight(err) {
 			c.damaged(err)
 		}
 	}
+	c.cutter.cut(c.cfg, targets)
+}
+
+func (c *coarse) knows(jail string) bool {
+	_, ok := c.jails[jail]
+	return ok
 }
 
 // refuse gives the orders without an error of their own one.
@@ -136,7 +148,7 @@ func refuse(orders []pipeline.Order, err error) {
 
 // want makes an order part of what is wanted.
 func (c *coarse) want(o *pipeline.Order) error {
-	if o.Ban.Jail == nil || !c.jails[o.Ban.Jail.Name] {
+	if o.Ban.Jail == nil || !c.knows(o.Ban.Jail.Name) {
 		return ErrUnknownJail
 	}
 	p, ok := o.Ban.ID.Prefix()

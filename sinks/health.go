@@ -18,7 +18,6 @@ type health struct {
 	wait     time.Duration // between tries; doubles
 	healed   int64         // how often something of ours had to be put back
 	recent   []time.Time   // the last times, within a minute
-	noKill   bool          // it is known that sockets cannot be destroyed
 	hinted   time.Time     // when the log last said how to stop it
 	// absent is why this kernel's nf_tables cannot be used, for good; empty: it can.
 	absent string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -24,14 +25,14 @@ type Kernel struct {
 	other atomic.Pointer[coarse] // not nil: in place of nft
 
 	mu    sync.Mutex
-	jails map[string]bool // declared
+	jails map[string]Action // declared
 }
 
 var _ pipeline.Sink = (*Kernel)(nil)
 
 // OpenKernel is OpenNFTables for a Kernel.
 func OpenKernel(cfg Config) (*Kernel, error) {
-	k := &Kernel{cfg: cfg, jails: make(map[string]bool)}
+	k := &Kernel{cfg: cfg, jails: make(map[string]Action)}
 	var err error
 	k.nft, err = OpenNFTables(cfg)
 	if err == nil {
@@ -58,10 +59,7 @@ func noSocket(err error) bool {
 }
 
 func (k *Kernel) coarse(why string) *coarse {
-	c := &coarse{cfg: k.cfg, log: k.cfg.Log, why: why, jails: make(map[string]bool), wants: make(map[netip.Prefix]map[string]int64)}
-	for name := range k.jails {
-		c.jails[name] = true
-	}
+	c := &coarse{cfg: k.cfg, log: k.cfg.Log, why: why, jails: maps.Clone(k.jails), wants: make(map[netip.Prefix]map[string]int64)}
 	return c
 }
 
@@ -113,10 +111,10 @@ func (k *Kernel) SetJail(name string, a Action) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.jails[name] = true
+	k.jails[name] = a
 	if c := k.other.Load(); c != nil {
 		c.mu.Lock()
-		c.jails[name] = true
+		c.jails[name] = a
 		c.mu.Unlock()
 	}
 	return nil

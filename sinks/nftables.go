@@ -61,6 +61,7 @@ type NFTables struct {
 	features features
 	jails    map[string]*jail
 	health   health
+	cutter   cutter
 	scratch  scratch
 }
 

@@ -109,11 +109,18 @@ func (n *NFTables) cut(changes []change) {
 		from := netip.PrefixFrom(c.edit.first.addr(c.set.kind.width()), int(c.edit.bits))
 		targets = append(targets, target{from, c.set.jail.match.ports})
 	}
+	n.cutter.cut(n.cfg, targets)
+}
+
+// cutter ends sockets, and says once that it cannot.
+type cutter struct{ told bool }
+
+func (c *cutter) cut(cfg Config, targets []target) {
 	if len(targets) == 0 {
 		return
 	}
-	if _, err := killSockets(n.cfg.NetNS, targets); err != nil && !n.health.noKill {
-		n.health.noKill = true
-		n.log.Warn("open connections of banned addresses are not ended, only cut", "reason", err.Error())
+	if _, err := killSockets(cfg.NetNS, targets); err != nil && !c.told {
+		c.told = true
+		cfg.Log.Warn("open connections of banned addresses are not ended, only cut", "reason", err.Error())
 	}
 }

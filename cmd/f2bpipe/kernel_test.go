@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -273,5 +275,59 @@ func TestKernelOptions(t *testing.T) {
 	out, err := exec.Command(binary, "run", "--expiry", "never").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "--expiry") {
 		t.Errorf("run --expiry never: %v: %s", err, out)
+	}
+}
+
+// TestKillSocketsOption: with kill-sockets the server's process hears of a ban
+// at once, and status says what the rules have refused since.
+func TestKillSocketsOption(t *testing.T) {
+	h := newHost(t, plainJail+"kill-sockets = yes\nport = 2222\n")
+	h.run()
+	listener, err := net.Listen("tcp", "127.0.0.1:2222")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	attacker := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Timeout: 200 * time.Millisecond}
+	conn, err := attacker.Dial("tcp", "127.0.0.1:2222")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	end, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end.Close()
+	h.command("ban", "--force", "--jail", "login", "127.0.0.2")
+	if err := end.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := end.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNABORTED) {
+		t.Errorf("the server's end: %v", err)
+	}
+	if conn, err := attacker.Dial("tcp", "127.0.0.1:2222"); err == nil {
+		conn.Close()
+		t.Error("the banned attacker connects")
+	}
+	if r := h.status().Jails[0].Refused; r.Packets == 0 || r.Bytes < 40 {
+		t.Errorf("refused: %+v", r)
+	}
+	if out := h.command("status", "login"); !strings.Contains(out, "refused: ") {
+		t.Errorf("status login: %s", out)
+	}
+}
+
+// TestScopeOption: scope = all looks at transit too.
+func TestScopeOption(t *testing.T) {
+	for scope, chain := range map[string]string{"local": "local-tcp", "all": "everywhere-tcp"} {
+		h := newHost(t, plainJail+"port = ssh\nscope = "+scope+"\n")
+		h.run()
+		h.command("ban", "--jail", "login", "192.0.2.1")
+		if text := h.must("nft", "list", "chain", "inet", "f2bpipe", chain); !strings.Contains(text, "jump jail-login") {
+			t.Errorf("scope = %s:\n%s", scope, text)
+		}
+		h.command("stop")
+		h.end()
 	}
 }

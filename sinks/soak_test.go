@@ -1,0 +1,90 @@
+package sinks
+
+import (
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestFlushUnderAttack: `nft flush ruleset` every 50 ms while bans come in and
+// a banned client tries without pause. The way is open for at most 100 ms after a
+// flush (in a soak of ten seconds; a busy machine gets three times that in the
+// short form), and at the end the kernel has every ban that was reported as enforced.
+func TestFlushUnderAttack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("flushes for seconds")
+	}
+	length, patience := time.Second, 300*time.Millisecond
+	if os.Getenv("F2BPIPE_SOAK") == "1" {
+		length, patience = 10*time.Second, 100*time.Millisecond
+	}
+	k := newKernel(t, Config{})
+	c := newClient(k)
+	serve(t, everywhere...)
+	k.guard()
+	k.set("sshd", Action{Block: "reject with tcp reset"})
+	k.ban("sshd", append(addresses(1000, true), "10.0.0.2")...)
+	stop := c.probe("10.0.0.2", "10.0.0.1:2201")
+	flush, end := time.NewTicker(50*time.Millisecond), time.After(length)
+	defer flush.Stop()
+	var flushes []time.Time
+	enforced := map[string]bool{"10.0.0.2": true}
+	for _, id := range addresses(1000, true) {
+		enforced[id] = true
+	}
+	attackers := addresses(1000+int(length/(50*time.Millisecond))*50, true)[1000:]
+attack:
+	for {
+		select {
+		case <-end:
+			break attack
+		case <-flush.C:
+			flushes = append(flushes, time.Now())
+			k.nft("flush", "ruleset")
+			n := min(50, len(attackers))
+			orders := k.bans("sshd", attackers[:n])
+			attackers = attackers[n:]
+			k.Apply(t.Context(), k.now, orders)
+			for _, o := range orders {
+				if o.Err == nil {
+					enforced[o.Ban.ID.String()] = true
+				}
+			}
+		}
+	}
+	in, tries := stop()
+	var longest time.Duration // from the first to the last time in after one flush
+	first := make(map[int]time.Time)
+	for _, at := range in {
+		i, _ := slices.BinarySearchFunc(flushes, at, time.Time.Compare)
+		if i == 0 {
+			t.Fatal("in before the first flush")
+		}
+		if first[i].IsZero() {
+			first[i] = at
+		}
+		longest = max(longest, at.Sub(first[i]))
+	}
+	t.Logf("%d tries during %d flushes: in %d times, at most for %v; healed %d times", tries, len(flushes), len(in), longest, k.Healed())
+	if longest > patience {
+		t.Errorf("the way was open for %v after a flush", longest)
+	}
+	c.fails("10.0.0.2", "10.0.0.1:2201")
+	missing := 0
+	for began := time.Now(); ; {
+		left := k.left("sshd")
+		missing = 0
+		for id := range enforced {
+			if _, ok := left[id]; !ok {
+				missing++
+			}
+		}
+		if missing == 0 || time.Since(began) > 5*time.Second {
+			break
+		}
+	}
+	if missing > 0 {
+		t.Errorf("%d of %d bans that were reported as enforced are not there", missing, len(enforced))
+	}
+}
