@@ -71,8 +71,8 @@ type beat struct {
 // shard is the part of the window whose addresses share a lock.
 type shard struct {
 	mu    sync.Mutex
-	set   *simplelru.LRU[entryKey, counter] // nil until the first entry
-	bar   int32                             // a newcomer must have failed more often to evict somebody
+	set   *entrySet // nil until the first entry
+	bar   int32     // a newcomer must have failed more often to evict somebody
 	first firstHits
 	notes *simplelru.LRU[entryKey, *note] // nil until the first one
 
@@ -88,8 +88,8 @@ type entryKey struct {
 	jail *Jail
 }
 
-// setSize is the number of entries that a shard's map holds before it doubles
-// (7/8 of 64 slots). Small shards keep the search for the entry to evict short.
+// setSize is the number of entries that a shard holds. Small shards keep the
+// search for the entry to evict short.
 const setSize = 56
 
 // NewWindow returns an empty window. It takes little memory until addresses fail.
@@ -189,7 +189,7 @@ func (s *shard) get(k entryKey) (counter, bool) {
 	if s.set == nil {
 		return counter{}, false
 	}
-	return s.set.Get(k)
+	return s.set.Peek(k)
 }
 
 // crowded says whether a newcomer's first failure must go to the first-hit
@@ -216,8 +216,7 @@ func (w *Window) admits(s *shard, c counter) bool {
 // enter gives a newcomer an entry.
 func (w *Window) enter(s *shard, k entryKey, c counter, nowNanos int64) {
 	if s.set == nil {
-		// The only error is a size below 1.
-		s.set, _ = simplelru.NewLRU[entryKey, counter](w.size, nil)
+		s.set = newEntrySet(w.size)
 	}
 	switch {
 	case s.set.Len() >= w.size:
@@ -261,31 +260,27 @@ func (w *Window) evictions() int { return max(1, w.size*evictAtOnce/setSize) }
 // full size for evictAtOnce. What was dropped goes first, then the lowest count,
 // of these the one that failed longest ago.
 func (w *Window) evict(s *shard, nowNanos int64) {
-	var buf [evictAtOnce]struct {
-		key entryKey
-		counter
-	}
+	var buf [evictAtOnce]entry
 	victims := buf[:0]
 	most := w.evictions()
 	b := w.beat.Load()
-	s.each(func(k entryKey, c counter) bool {
-		if c.dropped(k.jail.Policy(), b) {
-			c.count = 0
+	for _, e := range s.set.entries {
+		if e.dropped(e.key.jail.Policy(), b) {
+			e.count = 0
 		}
 		i := len(victims)
-		for i > 0 && (c.count < victims[i-1].count || c.count == victims[i-1].count && c.last < victims[i-1].last) {
+		for i > 0 && e.before(&victims[i-1]) {
 			i--
 		}
 		if i == most {
-			return true
+			continue
 		}
 		if len(victims) < most {
 			victims = victims[:len(victims)+1]
 		}
 		copy(victims[i+1:], victims[i:])
-		victims[i].key, victims[i].counter = k, c
-		return true
-	})
+		victims[i] = e
+	}
 	for i := range victims {
 		v := &victims[i]
 		s.set.Remove(v.key)
@@ -299,20 +294,27 @@ func (w *Window) evict(s *shard, nowNanos int64) {
 	}
 }
 
-// each calls keep for every entry and removes those for which it returns
-// false. simplelru has no iteration that does not allocate; but moving the
-// oldest entry to the front once for each entry visits all of them and leaves
-// the order as it was.
+// before says whether e is to be evicted before o: it has the lower count, or
+// failed longer ago, or was used longer ago.
+func (e *entry) before(o *entry) bool {
+	switch {
+	case e.count != o.count:
+		return e.count < o.count
+	case e.last != o.last:
+		return e.last < o.last
+	}
+	return e.used < o.used
+}
+
+// each calls keep for every entry and removes those for which it returns false.
 func (s *shard) each(keep func(entryKey, counter) bool) {
 	if s.set == nil {
 		return
 	}
-	for range s.set.Len() {
-		k, c, _ := s.set.GetOldest()
-		if keep(k, c) {
-			s.set.Get(k)
-		} else {
-			s.set.RemoveOldest()
+	// From the end, as a removal puts the last one, which was seen, in its place.
+	for i := s.set.Len() - 1; i >= 0; i-- {
+		if e := &s.set.entries[i]; !keep(e.key, e.counter) {
+			s.set.removeAt(i)
 		}
 	}
 }
