@@ -162,11 +162,20 @@ func newReport(out *lockedWriter, c *pipeCmd) *report {
 
 // sink returns what carries decisions out in a dry run.
 func (r *report) sink() pipeline.Sink {
-	w := io.Writer(r.out)
 	if r.cmd.Count || !r.cmd.JSON && !r.cmd.Failures {
-		w = io.Discard // the table says it
+		return silent{} // the table says it
 	}
-	return &sinks.DryRun{W: w, JSON: r.cmd.JSON}
+	return &sinks.DryRun{W: r.out, JSON: r.cmd.JSON}
+}
+
+// silent is a sink that neither does nor prints what it is ordered.
+type silent struct{}
+
+// Apply implements pipeline.Sink.
+func (silent) Apply(ctx context.Context, _ int64, orders []pipeline.Order) {
+	for i := range orders {
+		orders[i].Err = ctx.Err()
+	}
 }
 
 // Watch implements pipeline.Watcher.
