@@ -15,7 +15,7 @@ func (v verbs) Configure(ctx context.Context, st *control.Stream) error {
 	v.reloading.Lock()
 	defer v.reloading.Unlock()
 	drafts, err := v.drafts(st)
-	if err != nil {
+	if err = errors.Join(err, v.takesDatabase(st)); err != nil {
 		return err
 	}
 	jails := v.jails()
@@ -36,7 +36,7 @@ func (v verbs) Reload(ctx context.Context, o control.ReloadOptions, st *control.
 		return control.ErrorUnknownJail(o.Jail)
 	}
 	drafts, err := v.drafts(st)
-	if err != nil {
+	if err = errors.Join(err, v.takesDatabase(st)); err != nil {
 		v.log.Error("reload refused, nothing has changed", "jail", o.Jail, "problem", err)
 		return err
 	}
@@ -65,11 +65,31 @@ func (v verbs) take(ctx context.Context, st *control.Stream, jails []*jail) erro
 		v.ConfigError(text)
 	}
 	for _, change := range st.Server {
+		if change.Option == "logtarget" && change.Value == v.mainTarget {
+			continue // as it was when the service began: a flag of its own may say otherwise
+		}
 		if err := v.ChangeServer(ctx, change.Option, change.Value); err != nil {
 			return err
 		}
 	}
-	return v.apply(ctx, jails)
+	if err := v.apply(ctx, jails); err != nil {
+		return err
+	}
+	v.log.Info("configured by a client", "jails", len(jails))
+	return nil
+}
+
+// takesDatabase refuses a stream that names another database than the one in
+// use, before anything of it is in force.
+func (v verbs) takesDatabase(st *control.Stream) error {
+	for _, change := range st.Server {
+		if change.Option == "dbfile" {
+			if err := v.keepsDatabase(v.settings.get().DBFile, change.Value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // anew does what a reload does before the new values are in force: it ends the
