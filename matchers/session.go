@@ -33,6 +33,9 @@ type session struct {
 	users map[string]struct{} // all that were tried, for a trace alone
 	trail *trail              // what a trace keeps; nil without
 
+	stored bool // the store has it
+	dirty  bool // it has changed since
+
 	hash         uint64
 	next         *session // of the same hash; among those that are free, any
 	older, newer *session
@@ -70,6 +73,8 @@ type sessions struct {
 	scratch []byte // memory
 
 	everyUser bool // all users of a session are kept: a trace shows them
+
+	changes sessionChanges
 }
 
 func newSessions() *sessions {
@@ -214,6 +219,7 @@ func (s *sessions) remove(sess *session) {
 	} else {
 		s.newest = sess.older
 	}
+	s.changes.gone(sess)
 	s.count--
 	s.bytes -= sess.bytes
 	sess.bytes = 0
@@ -316,6 +322,7 @@ func (s *sessions) merge(values [][]byte, lines int, now int64) (sess *session, 
 		sess.quiet += lines
 	}
 	if !forget {
+		s.changes.touch(sess)
 		s.resize(sess)
 	}
 	return sess, quiet, sess.lines

@@ -86,6 +86,7 @@ type Set struct {
 	bulk      bulk
 	profiler  profiler
 	notes     *found // of a scout
+	memory    memory
 
 	newest atomic.Int64 // the last date of the batch before, nanoseconds
 }

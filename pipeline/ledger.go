@@ -77,6 +77,7 @@ type Totals struct {
 	TooLate  int // bans decided that were over already
 	Full     int // bans that there was no room for
 	Enforced int // of Current
+	Restored int // of Total
 }
 
 // NewLedger returns an empty ledger.
@@ -191,6 +192,9 @@ func (l *Ledger) take(b Ban, nowNanos int64, leaky bool, w *wait) bool {
 	l.ends.set(h)
 	t.Current++
 	t.Total++
+	if b.Restored {
+		t.Restored++
+	}
 	l.tell(Event{Kind: EventBan, Ban: b, AtNanos: nowNanos})
 	l.order(VerbBan, k, h, w)
 	l.enforce(h, h.waiting == 0)

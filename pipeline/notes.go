@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"sync/atomic"
 	"unicode/utf8"
 
@@ -97,23 +98,14 @@ func (n *note) addLine(text []byte, most int) (dropped int) {
 	return dropped
 }
 
-// addField notes a group; the value of a later failure holds.
+// addField notes a group. As in fail2ban the value of the first failure holds.
 func (n *note) addField(f *Field) {
-	for i := range n.fields {
-		if old := &n.fields[i]; old.name == f.Name {
-			if old.value != string(f.Value) {
-				n.bytes -= len(old.value)
-				old.value = clip(f.Value, maxField)
-				n.bytes += len(old.value)
-			}
-			return
-		}
+	if len(n.fields) >= maxFields || slices.ContainsFunc(n.fields, func(old noted) bool { return old.name == f.Name }) {
+		return
 	}
-	if len(n.fields) < maxFields {
-		value := clip(f.Value, maxField)
-		n.fields = append(n.fields, noted{f.Name, value})
-		n.bytes += len(value) + 2*textCost
-	}
+	value := clip(f.Value, maxField)
+	n.fields = append(n.fields, noted{f.Name, value})
+	n.bytes += len(value) + 2*textCost
 }
 
 // clip copies a text's first bytes, whole characters where it has such.

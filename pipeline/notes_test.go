@@ -32,9 +32,9 @@ func TestTickets(t *testing.T) {
 	add(said(j, "192.0.2.1", 100, "one", "user", "root", "f-rport", "22"))
 	add(said(j, "192.0.2.2", 100, "another"))
 	add(said(j, "192.0.2.1", 101, "two", "user", "joe"))
-	add(said(j, "192.0.2.1", 102, "three", "user", "joe"))
+	add(said(j, "192.0.2.1", 102, "three", "user", "joe", "late", "x"))
 	got := add(said(j, "192.0.2.1", 103, strings.Repeat("é", maxMatch)+"end"))
-	want := &Ticket{Matches: []string{"three", strings.Repeat("é", maxMatch/2)}, Fields: map[string]string{"user": "joe", "f-rport": "22"}, Count: 1}
+	want := &Ticket{Matches: []string{"three", strings.Repeat("é", maxMatch/2)}, Fields: map[string]string{"user": "root", "f-rport": "22", "late": "x"}, Count: 1}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("ticket %+v, want %+v", got, want)
 	}

@@ -156,7 +156,7 @@ type Ban struct {
 // store. It is never changed once it is made.
 type Ticket struct {
 	Matches []string          // the last Policy.MaxMatches lines, the newest last
-	Fields  map[string]string // what a failregex captured, merged over the failures: a later one's value holds
+	Fields  map[string]string // what a failregex captured, merged over the failures: the first one's value holds, as in fail2ban
 	Count   int               // which ban of this ID it is, from 1 (bantime.increment)
 }
 

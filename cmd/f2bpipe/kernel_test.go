@@ -57,6 +57,7 @@ func newHost(t *testing.T, jailLocal string) *host {
 	h.must("ip", "link", "set", "lo", "up")
 	h.write("etc/jail.local", strings.ReplaceAll(jailLocal, "LOG", h.path("login.log")))
 	h.write("etc/filter.d/login.conf", "[Definition]\nfailregex = ^ login failed from <HOST>$\ndatepattern = {^LN-BEG}%%Y-%%m-%%d %%H:%%M:%%S\n")
+	h.write("etc/fail2ban.local", "[Definition]\ndbfile = None\n")
 	h.write("login.log", "")
 	return h
 }

@@ -187,6 +187,9 @@ func TestSSHAttackerIsBanned(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(config, "jail.local"), []byte(jail), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(config, "fail2ban.local"), []byte("[Definition]\ndbfile = None\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	l.sshd(log)
 	var stderr bytes.Buffer
 	f2bpipe := l.start(&stderr, "ip", "netns", "exec", l.host, binary, "run", "--config", config, "--socket", socket)

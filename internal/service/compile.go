@@ -17,18 +17,19 @@ import (
 // A jail is a configured jail, compiled: everything that can be wrong with it
 // has been found.
 type jail struct {
-	config   *config.Jail
-	identity *pipeline.Jail
-	matcher  matchers.JailFilter
-	drop     *sinks.Action // how its addresses are dropped; nil: no action of it drops
-	dropBy   []string      // the actions that drop is made of
-	other    []omitted
-	blind    time.Duration // blindalarm
-	kernel   kernelOptions
-	net      netOptions
-	idle     bool        // a command put it to rest: its logs are not looked at
-	stopped  bool        // a client has made it and not started it yet: the same
-	journal  *journalUse // nil: it reads files
+	config    *config.Jail
+	identity  *pipeline.Jail
+	matcher   matchers.JailFilter
+	drop      *sinks.Action // how its addresses are dropped; nil: no action of it drops
+	dropBy    []string      // the actions that drop is made of
+	other     []omitted
+	blind     time.Duration // blindalarm
+	kernel    kernelOptions
+	net       netOptions
+	idle      bool        // a command put it to rest: its logs are not looked at
+	stopped   bool        // a client has made it and not started it yet: the same
+	journal   *journalUse // nil: it reads files
+	increment *increment  // bantime.increment; nil: bans do not grow
 }
 
 // reads says whether the jail's logs are looked at.
@@ -81,6 +82,9 @@ func (k *compiler) jail(c *config.Jail) (*jail, error) {
 		}
 	}
 	if j.blind, err = blindAlarm(c); err != nil {
+		errs = append(errs, err)
+	}
+	if j.increment, err = newIncrement(&c.Increment); err != nil {
 		errs = append(errs, err)
 	}
 	kernel, wrong := kernelOptionsOf(c)

@@ -24,6 +24,7 @@ type watched struct {
 	*matchers.Set
 	jails  []*jail
 	sample func(b *pipeline.Batch, found []pipeline.Failure) // nil: nobody looks for blind jails
+	floors floors
 }
 
 // Counters returns the counters of a jail, nil where it is not among the jails.
@@ -41,10 +42,18 @@ func (w *watched) Match(dst []pipeline.Failure, b *pipeline.Batch) []pipeline.Fa
 	}
 	first := len(dst)
 	dst = w.Set.Match(dst, b)
+	dst = dst[:first+w.floors.drop(b, dst[first:])]
 	if w.sample != nil {
 		w.sample(b, dst[first:])
 	}
 	return dst
+}
+
+// Settle implements pipeline.Splitter.
+func (w *watched) Settle(dst []pipeline.Failure, b *pipeline.Batch, found pipeline.Found) []pipeline.Failure {
+	first := len(dst)
+	dst = w.Set.Settle(dst, b, found)
+	return dst[:first+w.floors.drop(b, dst[first:])]
 }
 
 // newInput returns an input that w matches; an input's matcher is a *watched
@@ -142,7 +151,7 @@ func (s *Service) openFile(path string, atStart bool) (*pipeline.Input, sources.
 		in.SetMatcher(w)
 		s.inputs[path] = in
 	}
-	return in.Input, s.startOf(w, path, atStart), true
+	return in.Input, s.from(w, path, s.startOf(w, path, atStart)), true
 }
 
 // startOf returns where the reading of a file begins: where it was there
@@ -183,7 +192,7 @@ func (s *Service) watch(in *input, jails []*jail, prev *watched) (*watched, erro
 
 // matching says how sets read lines.
 func (s *Service) matching(rule matchers.ClockRule) matchers.Options {
-	return matchers.Options{Now: s.clock.Now, Clock: rule, Resolver: s.resolver, Fields: slices.ContainsFunc(s.jails(), needsFields), Log: s.log}
+	return matchers.Options{Now: s.clock.Now, Clock: rule, Resolver: s.resolver, Fields: s.keepsFields(), Log: s.log}
 }
 
 // inputList returns the inputs that some jail watches, by name: files, and of a

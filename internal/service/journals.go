@@ -143,7 +143,7 @@ func (s *Service) freshGroups(jails []*jail, before map[*jail]*jail) map[string]
 			continue
 		}
 		g.SetMatcher(w)
-		g.start = s.startOfJournal(w, before)
+		g.start = s.from(w, g.Name, s.startOfJournal(w, before))
 	}
 	return fresh
 }

@@ -69,3 +69,22 @@ func (p *part) take(b *pipeline.Batch, bit uint64) {
 		data = data[end:]
 	}
 }
+
+// Memory implements pipeline.Rememberer: what the groups remember, all of it
+// where one of them gives all.
+func (m *sorted) Memory(dst []pipeline.Memory, all bool) ([]pipeline.Memory, bool) {
+	parts, whole := make([][]pipeline.Memory, len(m.groups)), make([]bool, len(m.groups))
+	for i, g := range m.groups {
+		parts[i], whole[i] = g.current().Memory(nil, all)
+		all = all || whole[i]
+	}
+	for i, g := range m.groups {
+		if all && !whole[i] {
+			parts[i], _ = g.current().Memory(nil, true)
+		}
+		dst = append(dst, parts[i]...)
+	}
+	return dst, all
+}
+
+var _ pipeline.Rememberer = (*sorted)(nil)

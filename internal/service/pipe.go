@@ -63,18 +63,25 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.open(p.Observer); err != nil {
-		return nil, err
+	if listener != nil {
+		if err := p.openStore(ctx, s); err != nil {
+			return nil, errors.Join(err, listener.Close())
+		}
 	}
+	if err := s.open(p.Observer); err != nil {
+		return nil, errors.Join(err, s.closeStore())
+	}
+	s.recall(ctx, s.jails())
+	s.restore(ctx, s.jails())
 	input, err := s.pipeInput(p)
 	if err != nil {
-		return nil, errors.Join(err, s.leaveKernel())
+		return nil, errors.Join(err, s.closeStore(), s.leaveKernel())
 	}
 	runCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	s.stop = stop
 	line := pipeline.New(pipeline.Config{
-		Window: s.window, Ledger: s.ledger, Clock: s.clock, Flushers: []*pipeline.Flusher{s.flusher}, Ignore: judge{s.guard, s}, Networks: s.networks, Watch: p.Watch, Log: s.log, NoBeat: true,
+		Window: s.window, Ledger: s.ledger, Clock: s.clock, Flushers: []*pipeline.Flusher{s.flusher}, Ignore: judge{s.guard, s}, Networks: s.networks, History: s.history, Store: s.checkpoints(), Watch: p.Watch, Log: s.log, NoBeat: true,
 		Sources: []pipeline.Reading{{Name: input.Name, Source: &pipeSource{input: input.Input, pipe: p}, Workers: p.Workers, Batches: 2*p.Workers + 2}},
 	})
 	var serving sync.WaitGroup
@@ -97,7 +104,7 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	serving.Wait()
 	out := s.piped(input)
 	// The bans stay: their elements end by themselves.
-	return out, errors.Join(err, s.leaveKernel())
+	return out, errors.Join(err, s.closeStore(), s.leaveKernel())
 }
 
 // owner decides who carries the decisions out: a dry run prints them, a service
@@ -118,11 +125,25 @@ func (p *Pipe) owner(ctx context.Context, s *Service) (net.Listener, error) {
 	return control.Socket{Path: s.socket}.Listen(ctx)
 }
 
-// SocketOf returns the control socket that a configuration names.
-func SocketOf(o config.Options) string {
+// openStore opens the store of a pipe that is the service while it lasts. Where
+// its lines stand, and what they counted, is of no use to anybody after it.
+func (p *Pipe) openStore(ctx context.Context, s *Service) error {
+	main := mainOf(p.Options)
+	s.keepBy(&main)
+	s.keep.events = true
+	return s.openStore(ctx)
+}
+
+// mainOf returns the options of fail2ban.conf.
+func mainOf(o config.Options) config.Main {
 	o.Only = Manual // nothing but fail2ban.conf is of interest
 	tree, _ := config.Load(o)
-	return tree.Main.Socket.Text
+	return tree.Main
+}
+
+// SocketOf returns the control socket that a configuration names.
+func SocketOf(o config.Options) string {
+	return mainOf(o).Socket.Text
 }
 
 // resolveNames makes the jails of a pipe: those of the configuration by name,
@@ -213,7 +234,7 @@ func (s *Service) piped(in *input) *Piped {
 		out.Profile[j.config.Name] = profileOf(j, []*input{in})
 		_, failures := s.window.Failing(j.identity)
 		t := s.ledger.Totals(j.identity)
-		out.Failures, out.Bans = out.Failures+failures, out.Bans+t.Total
+		out.Failures, out.Bans = out.Failures+failures, out.Bans+t.Total-t.Restored
 		if s.cfg.DryRun == nil {
 			out.NotEnforced += t.Current - t.Enforced
 		}

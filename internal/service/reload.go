@@ -242,7 +242,7 @@ func sameRest(a, b *jail) bool {
 		return out
 	}
 	return slices.Equal(paths(a), paths(b)) && slices.Equal(a.other, b.other) && a.blind == b.blind && a.kernel == b.kernel && a.idle == b.idle &&
-		a.stopped == b.stopped && sameJournal(a, b) && sameIgnore(a.config, b.config)
+		a.stopped == b.stopped && sameJournal(a, b) && sameIncrement(a.config, b.config) && sameIgnore(a.config, b.config)
 }
 
 // checkDrops refuses what the sink cannot express, before anything is changed.
@@ -275,8 +275,12 @@ func (s *Service) carryOut(ctx context.Context, c *change) {
 	for _, j := range c.refilter {
 		s.alarm.forget(j.identity)
 	}
+	s.history.setJails(c.jails)
+	s.recall(ctx, slices.DeleteFunc(slices.Concat(c.added, c.changed), func(j *jail) bool { b := c.before[j]; return b != nil && b.increment != nil }))
+	s.restore(ctx, c.added)
 	s.retarget(c)
 	s.rejournal(c)
+	s.nameJails(ctx)
 	for _, j := range c.added {
 		s.announce(j)
 	}

@@ -77,6 +77,9 @@ type Service struct {
 	paused  pause
 	files   *sources.Files // nil: no file is followed
 	alarm   alarm
+	keep    keeping
+	history *history
+	trouble trouble
 
 	settings serverSettings
 
@@ -123,6 +126,7 @@ func New(cfg Config) (*Service, error) {
 	s.settings.take(&r.main, target)
 	s.mainTarget = r.main.LogTarget.Text
 	s.statusDoor(&r.main)
+	s.keepBy(&r.main)
 	s.setJails(withManual(r.jails))
 	return s, nil
 }
@@ -131,7 +135,7 @@ func newService(cfg Config, clock *pipeline.Clock) *Service {
 	s := &Service{
 		down: make(chan struct{}), cfg: cfg, log: cfg.Log, out: outOf(cfg), socket: cfg.Socket, clock: clock, inputs: map[string]*input{}, resolver: newResolver(),
 		journals: map[string]*journal{}, drained: make(chan struct{}),
-		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {},
+		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {}, history: newHistory(),
 	}
 	s.guard = newGuard(cfg.Log, banLog{s.out})
 	s.wards = newWards(cfg.NetNS, cfg.Log, banLog{s.out}, s.sshdPorts)
@@ -156,6 +160,7 @@ func (s *Service) jails() []*jail { return *s.running.Load() }
 
 func (s *Service) setJails(jails []*jail) {
 	s.setIgnore(jails)
+	s.history.setJails(jails)
 	s.running.Store(&jails)
 }
 
@@ -202,7 +207,10 @@ func (s *Service) open(observer pipeline.Observer) error {
 	s.flusher = pipeline.NewFlusher(s.gate, cfg)
 	s.wards.start(s.clock.Now())
 	s.networks = s.newNetworks()
-	s.ledger = pipeline.NewLedger(pipeline.LedgerConfig{Route: s.route, Wide: s.networks != nil, Observer: observer})
+	s.ledger = pipeline.NewLedger(pipeline.LedgerConfig{Route: s.route, Wide: s.networks != nil, Observer: observer, History: s.history, Keep: s.keep.store != nil})
+	if s.cfg.DryRun == nil {
+		s.window.KeepMatches(pipeline.DefaultMatchBytes)
+	}
 	return nil
 }
 
@@ -219,7 +227,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	defer signals.ignore()
 	doors, err := s.openDoors(ctx)
 	if err != nil {
-		return err
+		return serverRuns(s.socket, err)
 	}
 	var working, serving sync.WaitGroup
 	var serveErr error
@@ -232,25 +240,26 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		err = door.wait(ctx)
 	}
 	if err == nil {
-		err = s.open(observer{s})
+		err = s.takeUp(ctx)
 	}
 	if err != nil {
 		close(s.down)
 		stopServing()
 		serving.Wait()
-		return errors.Join(err, doors.close())
+		return errors.Join(err, s.closeStore(), doors.close())
 	}
 	for _, j := range s.jails() {
 		s.announce(j)
 	}
 	p := pipeline.New(pipeline.Config{
 		Window: s.window, Ledger: s.ledger, Clock: s.clock, Sources: s.sources(), Flushers: []*pipeline.Flusher{s.flusher},
-		Stay: true, Ignore: judge{s.guard, s}, Networks: s.networks, Watch: watcher{s}, Log: s.log,
+		Stay: true, Ignore: judge{s.guard, s}, Networks: s.networks, History: s.history, Store: s.checkpoints(), Watch: watcher{s}, Log: s.log,
 	})
 	s.line = p
 	working.Go(func() { s.obey(ctx, signals) })
 	working.Go(func() { s.lookForBlind(ctx) })
 	working.Go(func() { s.report(ctx) })
+	working.Go(func() { s.tendStore(ctx) })
 	if s.nft != nil {
 		s.gate.begin(s.flusher, s.reconcile)
 		working.Go(func() { s.nft.Run(ctx) })
@@ -272,7 +281,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	close(s.drained)
 	s.joiners.Wait()
 	working.Wait()
-	err = errors.Join(err, s.closeKernel(s.ended(signals)), doors.close())
+	err = errors.Join(err, s.closeStore(), s.closeKernel(s.ended(signals)), doors.close())
 	close(s.down)
 	serving.Wait()
 	if err = errors.Join(err, serveErr); err == nil && s.again.Load() {

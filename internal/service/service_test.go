@@ -89,6 +89,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	tr := &site{t, t.TempDir()}
+	tr.write("fail2ban.local", "[Definition]\ndbfile = None\n")
 	tr.write("filter.d/login.conf", "[Definition]\nfailregex = ^ login failed from <HOST>$\ndatepattern = {^LN-BEG}%%Y-%%m-%%d %%H:%%M:%%S\n")
 	return tr
 }

@@ -90,11 +90,15 @@ func (v verbs) ChangeServer(_ context.Context, option, value string) error {
 		err = v.keepsDatabase(now.DBFile, value)
 	case "dbmaxmatches":
 		if now.DBFile != "" {
-			now.DBMaxMatches, err = strconv.Atoi(value)
+			if now.DBMaxMatches, err = strconv.Atoi(value); err == nil {
+				v.setMaxMatches(now.DBMaxMatches)
+			}
 		}
 	case "dbpurgeage":
 		if now.DBFile != "" {
-			now.DBPurgeAge, err = purgeAge(value)
+			if now.DBPurgeAge, err = purgeAge(value); err == nil {
+				v.setPurgeAge(now.DBPurgeAge)
+			}
 		}
 	case "thread.stacksize":
 		now.StackSize, err = strconv.Atoi(value)

@@ -19,6 +19,8 @@ type Status struct {
 	Counter  CounterStatus  `json:"counter"`
 	Config   ConfigStatus   `json:"config"`
 	Kernel   KernelStatus   `json:"kernel"`
+	Store    StoreStatus    `json:"store"`
+	Degraded []string       `json:"degraded"` // what does not work while the service goes on; empty: everything does
 }
 
 // ConfigStatus is what the service was configured by, when it was read.
@@ -83,6 +85,7 @@ func (v verbs) status(a StatusArgs) (*Status, error) {
 	out := &Status{Version: v.cfg.Version, Jails: []JailStatus{}, Sources: []SourceStatus{}, Config: ConfigStatus{v.cfg.Options.Dir, v.other}}
 	out.Enforced, out.Reason = v.enforced()
 	out.Kernel = v.kernelStatus()
+	out.Store, out.Degraded = v.storeStatus(), v.degraded()
 	for _, j := range v.jails() {
 		if a.Jail == "" || a.Jail == j.config.Name {
 			out.Jails = append(out.Jails, v.jailStatus(j))

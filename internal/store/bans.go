@@ -290,3 +290,37 @@ func idText(id pipeline.ID) string {
 	}
 	return s
 }
+
+// EachBanned calls do for each ID that was ever banned, with the number of its
+// bans, when the last one began and how many seconds it lasts (−1: for ever):
+// in the jails named, or in all where jails is nil.
+func (s *Store) EachBanned(ctx context.Context, jails []string, do func(jail string, id pipeline.ID, count int, atNanos, seconds int64)) error {
+	wanted := make(map[string]bool, len(jails))
+	for _, name := range jails {
+		wanted[validText(name)] = true
+	}
+	names := make(map[string]string) // one string a jail, not one a row
+	return s.reading(ctx, func(db *sql.DB) error {
+		rows, err := db.QueryContext(ctx, `SELECT `+banExprs+` FROM bips NOT INDEXED LIMIT ?`, s.cfg.MaxBans)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		var r row
+		for rows.Next() {
+			if err := r.scan(rows); err != nil {
+				return err
+			}
+			if !r.valid() || jails != nil && !wanted[string(r.jail)] {
+				continue
+			}
+			name, known := names[string(r.jail)]
+			if !known {
+				name = string(r.jail)
+				names[name] = name
+			}
+			do(name, pipeline.ParseID(string(r.ip)), count(r.counted), seconds(r.at, 0)*int64(time.Second), seconds(r.length, -1))
+		}
+		return rows.Err()
+	})
+}
