@@ -19,7 +19,23 @@ import (
 // stockSet returns a set of stock filters.
 func stockSet(t testing.TB, o matchers.Options, names ...string) *matchers.Set {
 	t.Helper()
+	return setOf(t, o, stockJails(t, names...))
+}
+
+// setOf returns a set of jails, as it is before the first line.
+func setOf(t testing.TB, o matchers.Options, jails []matchers.JailFilter) *matchers.Set {
+	t.Helper()
 	o.Now, o.Location = func() int64 { return samplesNow }, berlin(t)
+	set, err := matchers.NewSet(o, jails, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// stockJails returns jails of stock filters.
+func stockJails(t testing.TB, names ...string) []matchers.JailFilter {
+	t.Helper()
 	var jails []matchers.JailFilter
 	for _, name := range names {
 		f, problems := config.LoadFilter(config.Options{Stock: stock.FS()}, name)
@@ -32,11 +48,7 @@ func stockSet(t testing.TB, o matchers.Options, names ...string) *matchers.Set {
 		}
 		jails = append(jails, matchers.JailFilter{Jail: pipeline.NewJail(name, pipeline.Policy{}), Filter: filter, Dates: texts(f.Datepattern)})
 	}
-	set, err := matchers.NewSet(o, jails, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
+	return jails
 }
 
 // allStock are the stock filters that match single lines.
