@@ -28,6 +28,7 @@ type host struct {
 	cmd    *exec.Cmd
 	ended  chan error
 	stderr *logged
+	attr   *syscall.SysProcAttr // how the service is started; nil: plainly
 }
 
 // logged is a process's stderr.
@@ -90,7 +91,10 @@ func (h *host) run(args ...string) {
 	h.cmd = exec.Command(h.binary, append([]string{"run", "--config", h.path("etc"), "--socket", h.path("sock")}, args...)...)
 	h.cmd.Stderr = h.stderr
 	h.cmd.Env = append(os.Environ(), "INVOCATION_ID=")
-	h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	h.cmd.SysProcAttr = h.attr
+	if h.attr == nil {
+		h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	}
 	if err := h.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}

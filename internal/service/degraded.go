@@ -1,7 +1,6 @@
 package service
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -45,9 +44,6 @@ func (s *Service) degraded() []string {
 		if ok, why := s.enforced(); !ok {
 			all["kernel"] = "bans are not enforced: " + why
 		}
-	}
-	if why := s.out.Trouble(); why != "" {
-		all["log"] = fmt.Sprintf("%s takes no lines: %s", s.out.Target(), why)
 	}
 	out := []string{}
 	for _, part := range slices.Sorted(maps.Keys(all)) {

@@ -61,7 +61,6 @@ type Service struct {
 	mainTarget string         // logtarget as fail2ban.conf has it
 
 	wards    *wards             // whom no log line bans
-	leaks    *leaks             // who fails although he is banned
 	networks *pipeline.Networks // nil: addresses are banned singly
 
 	daemon  bool          // expiry = daemon
@@ -139,7 +138,6 @@ func newService(cfg Config, clock *pipeline.Clock) *Service {
 		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {}, history: newHistory(),
 	}
 	s.guard = newGuard(cfg.Log, banLog{s.out})
-	s.leaks = newLeaks()
 	s.wards = newWards(cfg.NetNS, cfg.Log, banLog{s.out}, s.sshdPorts)
 	s.setJails(nil)
 	return s
@@ -255,7 +253,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	p := pipeline.New(pipeline.Config{
 		Window: s.window, Ledger: s.ledger, Clock: s.clock, Sources: s.sources(), Flushers: []*pipeline.Flusher{s.flusher},
-		Stay: true, Ignore: judge{s.guard, s}, Networks: s.networks, History: s.history, Store: s.checkpoints(), Watch: watcher{s}, Log: s.log,
+		Stay: true, StopTimeout: stopTimeout, Ignore: judge{s.guard, s}, Networks: s.networks, History: s.history, Store: s.checkpoints(), Watch: watcher{s}, Log: s.log,
 	})
 	s.line = p
 	working.Go(func() { s.obey(ctx, signals) })
@@ -272,7 +270,6 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	serving.Go(func() { s.guard.Run(serveCtx) })
 	serving.Go(func() { s.wards.run(serveCtx, s.clock) })
-	serving.Go(func() { s.diagnoseLeaks(serveCtx) })
 	// The socket answers until the pipeline has drained: commands are the
 	// pipeline's. A stop is answered when everything else is done.
 	if !s.cfg.Await {
@@ -292,6 +289,11 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	return err
 }
+
+// stopTimeout is how long a stop may take to count what was read, and to store
+// it: well below what those who stop services grant (systemd 90 s, our unit and
+// docker-mailserver 55 s).
+const stopTimeout = 20 * time.Second
 
 // announce logs that a jail runs.
 func (s *Service) announce(j *jail) {

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// attackers writes n lines of as many addresses to the log, in one go.
+func (h *host) attackers(first, n int) {
+	h.t.Helper()
+	var b strings.Builder
+	now := time.Now().Format(time.DateTime)
+	for i := first; i < first+n; i++ {
+		fmt.Fprintf(&b, "%s login failed from 100.%d.%d.%d\n", now, i>>16, i>>8&255, i&255)
+	}
+	f, err := os.OpenFile(h.path("login.log"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(b.String()); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// enforced waits until the jail login enforces n bans.
+func (h *host) enforced(n int) {
+	h.t.Helper()
+	h.until(fmt.Sprintf("%d bans are enforced", n), func() bool { return h.status().Jails[0].Enforced == n })
+}
+
+// TestUserNamespace: with rights in a user namespace alone, so that the
+// kernel's default bounds the socket's buffers, ten thousand bans of one burst hold.
+func TestUserNamespace(t *testing.T) {
+	h := newHost(t, strings.Replace(plainJail, "maxretry = 2", "maxretry = 1", 1))
+	h.attr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	h.run()
+	h.attackers(0, 10_000)
+	h.enforced(10_000)
+	out := h.must("nsenter", "-U", "-n", "-t", fmt.Sprint(h.cmd.Process.Pid), "nft", "-t", "list", "ruleset")
+	if !strings.Contains(out, "addr4-login") {
+		t.Errorf("ruleset: %s", out)
+	}
+	if st := h.status(); !st.Enforced {
+		t.Errorf("not enforced: %s", st.Reason)
+	}
+}
+
+// probe connects from a banned address without pause and returns, when it is
+// stopped, how often it got in and was tried.
+func (h *host) probe(from, to string) (stop func() (in, tries int)) {
+	ns, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var in, tries int
+	var probing sync.WaitGroup
+	probing.Go(func() {
+		defer ns.Close()
+		runtime.LockOSThread() // never unlocked: the thread ends in its namespace
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			h.t.Error(err)
+			return
+		}
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 200 * time.Millisecond}
+		for ctx.Err() == nil {
+			conn, err := dialer.Dial("tcp", to)
+			if err == nil {
+				in++
+				conn.Close()
+			}
+			tries++
+		}
+	})
+	return func() (int, int) {
+		cancel()
+		probing.Wait()
+		return in, tries
+	}
+}
+
+// TestNoGapAtRestart: a banned client that tries without pause never gets in
+// while the service is restarted, replaced after a crash, and upgraded to
+// another program, with many more bans to take up.
+func TestNoGapAtRestart(t *testing.T) {
+	many := 5_000
+	switch {
+	case os.Getenv("F2BPIPE_SOAK") == "1":
+		many = 100_000
+	case testing.Short():
+		many = 1_000
+	}
+	h := newHost(t, strings.Replace(plainJail, "maxretry = 2", "maxretry = 1", 1)+"port = 2222\nblocktype = reject\nbantime = 1h\n")
+	h.write("etc/fail2ban.local", "[Definition]\ndbfile = "+h.path("db.sqlite3")+"\n")
+	listener, err := net.Listen("tcp", "127.0.0.1:2222")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err == nil {
+				conn.Close()
+			}
+		}
+	}()
+	h.run()
+	h.attackers(0, many)
+	h.command("ban", "--force", "--jail", "login", "127.0.0.2")
+	h.enforced(many + 1)
+	stop := h.probe("127.0.0.2", "127.0.0.1:2222")
+	for _, how := range []string{"restart", "crash", "upgrade", "restart in place"} {
+		switch how {
+		case "restart":
+			_ = h.cmd.Process.Signal(syscall.SIGTERM)
+			h.end()
+		case "crash":
+			_ = h.cmd.Process.Kill()
+			<-h.ended
+		case "upgrade":
+			fresh := filepath.Join(h.dir, "f2bpipe-new")
+			if out, err := exec.Command("cp", h.binary, fresh).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			h.binary = fresh
+			_ = h.cmd.Process.Signal(syscall.SIGTERM)
+			h.end()
+		}
+		if how == "restart in place" {
+			client := h.path("fail2ban-client")
+			if err := os.Symlink(h.binary, client); err != nil {
+				t.Fatal(err)
+			}
+			h.must(client, "-c", h.path("etc"), "-s", h.path("sock"), "restart")
+		} else {
+			h.run()
+		}
+		began := time.Now()
+		h.enforced(many + 1)
+		t.Logf("%s: %d bans enforced again %v after the service answered", how, many+1, time.Since(began))
+	}
+	in, tries := stop()
+	t.Logf("%d tries", tries)
+	if in > 0 || tries < 20 {
+		t.Errorf("in %d times of %d", in, tries)
+	}
+	h.command("stop")
+	h.end()
+	if text := h.ruleset(); text != "" {
+		t.Errorf("after the stop: %.300s", text)
+	}
+}
