@@ -122,9 +122,11 @@ func (s *Service) reload(ctx context.Context, a ReloadArgs) (*Reloaded, error) {
 		s.log.Warn("another expiry: in force after a restart")
 	}
 	if a.Restart || a.Unban {
-		if err := s.anew(ctx, name, a.Restart, a.Unban); err != nil {
+		again, err := s.anew(ctx, name, a.Restart, a.Unban)
+		if err != nil {
 			return nil, err
 		}
+		defer again()
 		if c, err = s.plan(name, r); err != nil {
 			return nil, err // it was right a moment ago
 		}

@@ -40,6 +40,7 @@ func (s *serverSettings) take(m *config.Main, target string) {
 
 // keepIn names another database, before one is open.
 func (s *Service) keepIn(file config.Value) {
+	s.keep.file = file
 	s.settings.mu.Lock()
 	defer s.settings.mu.Unlock()
 	s.settings.setFile(file.Text)

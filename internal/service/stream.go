@@ -7,6 +7,7 @@ import (
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/internal/control"
+	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
 // Configure implements control.Streams: jails of the stream that run already
@@ -53,9 +54,11 @@ func (v verbs) Reload(ctx context.Context, o control.ReloadOptions, st *control.
 	if _, err := v.plan("", &reading{jails: jails}); err != nil {
 		return err
 	}
-	if err := v.anew(ctx, o.Jail, o.Restart, o.Unban); err != nil {
+	again, err := v.anew(ctx, o.Jail, o.Restart, o.Unban)
+	if err != nil {
 		return err
 	}
+	defer again()
 	return v.take(ctx, st, jails)
 }
 
@@ -93,27 +96,60 @@ func (v verbs) takesDatabase(st *control.Stream) error {
 }
 
 // anew does what a reload does before the new values are in force: it ends the
-// bans of a jail (empty: of all) for good, or stops it, so that it begins again
-// with what the store has. The caller holds s.reloading, and knows that what
-// follows can be carried out.
-func (s *Service) anew(ctx context.Context, name string, restart, unban bool) error {
-	rest := []*jail{}
+// bans of a jail (empty: of all) for good, or stops it. again gives a stopped
+// jail that is back the bans that it had: the store may not have the last of
+// them yet. The caller holds s.reloading, and knows that what follows can be
+// carried out.
+func (s *Service) anew(ctx context.Context, name string, restart, unban bool) (again func(), err error) {
+	again = func() {}
+	if !restart && !unban {
+		return again, nil
+	}
+	rest, bans := []*jail{}, map[string][]pipeline.Banned{}
 	for _, j := range s.jails() {
 		if name != "" && j.config.Name != name {
 			rest = append(rest, j)
 			continue
 		}
-		if !unban {
-			continue
+		if unban {
+			if _, err := s.ledger.Unban(ctx, j.identity, nil, s.clock.Now()); err != nil {
+				s.log.Error("unban", "jail", j.config.Name, "problem", err)
+			}
+			s.forget(ctx, []*jail{j})
 		}
-		if _, err := s.ledger.Unban(ctx, j.identity, nil, s.clock.Now()); err != nil {
-			s.log.Error("unban", "jail", j.config.Name, "problem", err)
-		}
+		bans[j.config.Name] = s.bansInOrder(j)
 	}
 	if !restart {
-		return nil
+		return again, nil
 	}
-	return s.apply(ctx, rest)
+	again = func() {
+		for name, list := range bans {
+			j := s.jail(name)
+			if j == nil {
+				continue
+			}
+			back := make([]pipeline.Ban, len(list))
+			for i, b := range list {
+				back[i] = b.Ban
+				back[i].Jail = j.identity
+			}
+			s.ledger.Restore(back, s.clock.Now())
+		}
+	}
+	return again, s.apply(ctx, rest)
+}
+
+// forget removes from the store what it has of IDs in jails; without IDs, of
+// the whole jails.
+func (s *Service) forget(ctx context.Context, jails []*jail, ids ...pipeline.ID) {
+	if s.keep.store == nil {
+		return
+	}
+	for _, j := range jails {
+		if err := s.keep.store.Forget(ctx, j.config.Name, ids...); err != nil {
+			s.log.Error("bans are not removed from the database", "jail", j.config.Name, "problem", err)
+		}
+	}
 }
 
 // drafts compiles the jails of a stream. The error joins everything that is

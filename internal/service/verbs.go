@@ -200,6 +200,7 @@ func (v verbs) Unban(ctx context.Context, name string, ids []string) (ended int,
 		v.window.Forget(j.identity, pipeline.ParseID(id))
 		if n == 0 {
 			absent = append(absent, id)
+			v.forget(ctx, []*jail{j}, pipeline.ParseID(id))
 		}
 		ended += n
 	}
@@ -208,11 +209,19 @@ func (v verbs) Unban(ctx context.Context, name string, ids []string) (ended int,
 
 // UnbanEverywhere implements control.Bans.
 func (v verbs) UnbanEverywhere(ctx context.Context, ids []string) (int, error) {
-	return v.unbanIDs(ctx, nil, ids)
+	n, err := v.unbanIDs(ctx, nil, ids)
+	for _, id := range ids {
+		v.forget(ctx, v.jails(), pipeline.ParseID(id))
+	}
+	return n, err
 }
 
 // UnbanAll implements control.Bans.
-func (v verbs) UnbanAll(ctx context.Context) (int, error) { return v.unbanIDs(ctx, nil, nil) }
+func (v verbs) UnbanAll(ctx context.Context) (int, error) {
+	n, err := v.unbanIDs(ctx, nil, nil)
+	v.forget(ctx, v.jails())
+	return n, err
+}
 
 // Attempt implements control.Bans: 0 where the jail ignores the ID.
 func (v verbs) Attempt(_ context.Context, name, id string, matches []string) (int, error) {
