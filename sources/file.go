@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,9 @@ type Files struct {
 	// Poll, where it is not 0, is the time between two looks at every file in
 	// place of inotify, for file systems that do not announce changes.
 	Poll time.Duration
+
+	mu    sync.Mutex
+	asked []request // of CatchUp
 
 	poked    atomic.Bool
 	notifier atomic.Pointer[notifier]
@@ -126,6 +130,7 @@ type follower struct {
 	dirs     map[string]int32   // watched directories
 	watches  map[int32]*watch
 	stale    bool // a name came or went that a pattern may match
+	lates    []*late
 
 	listed map[string][]string // directories' names, for files that are begun in one turn
 
@@ -143,7 +148,7 @@ type watch struct {
 func (r *follower) loop(ctx context.Context) error {
 	for ctx.Err() == nil {
 		r.upkeep()
-		if len(r.queue) > 0 {
+		if len(r.queue) > 0 || len(r.lates) > 0 {
 			r.notify.poll(r.event)
 		} else if err := r.wait(); err != nil {
 			return err
@@ -161,6 +166,9 @@ func (r *follower) loop(ctx context.Context) error {
 		}
 		r.queue = slices.Delete(r.queue, 0, turn)
 		r.listed = nil
+		if r.catchUp(ctx) != nil {
+			return nil
+		}
 	}
 	return nil
 }
@@ -202,6 +210,7 @@ func (r *follower) upkeep() {
 	}
 	if r.stale {
 		r.rescan()
+		r.takeUp()
 		r.nextRescan = now.Add(rescanEvery)
 	}
 	if !now.Before(r.nextSweep) {
@@ -372,5 +381,8 @@ func (r *follower) closeAll() {
 		for _, g := range s.segs {
 			g.close()
 		}
+	}
+	for _, l := range r.lates {
+		l.close()
 	}
 }

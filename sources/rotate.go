@@ -158,6 +158,7 @@ func (r *follower) appendAll(s *stream, segs []*segment) { r.insert(s, len(s.seg
 func (r *follower) insert(s *stream, i int, segs ...*segment) {
 	s.segs = slices.Insert(s.segs, i, segs...)
 	s.mark = ""
+	s.inserted(r, i, segs)
 	for _, g := range segs {
 		r.watchInode(s, g)
 		r.log.Debug("file opened", "file", s.path, "opened", g.path, "inode", g.id.inode, "offset", g.off)

@@ -30,6 +30,7 @@ type stream struct {
 	queued bool
 	gone   bool   // dropped
 	fault  string // the last error that was logged
+	lates  []*late
 
 	mark     string   // of the last batch's position, for as long as it holds
 	markOf   *segment // that it names, and
@@ -80,6 +81,7 @@ func (r *follower) handOver(to *stream, id fileID) bool {
 		}
 		g := s.segs[i]
 		r.unwatch(s, g)
+		s.moved(g)
 		s.segs = slices.Delete(s.segs, i, i+1)
 		s.mark, s.check = "", true
 		r.enqueue(s)
@@ -110,6 +112,7 @@ func (r *follower) closeSegment(s *stream, i int) {
 	s.segs = slices.Delete(s.segs, i, i+1)
 	s.mark = ""
 	r.unwatch(s, g)
+	s.closed(g)
 	g.close()
 	if len(s.past) >= 8 {
 		s.past = slices.Delete(s.past, 0, 1)

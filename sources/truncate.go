@@ -106,11 +106,15 @@ func find(all []sibling, inode uint64, is func(*segment) bool) (int, *segment, e
 // after it, then the file from its start.
 func (r *follower) rewritten(s *stream, g *segment) {
 	var all []sibling
+	var copied *segment
 	for range maxAttempts {
 		all = before(s.finished(siblings(s.path), g), g.id)
 		segs, err := r.openCopies(s, g, all)
 		if err == nil {
 			r.insert(s, slices.Index(s.segs, g), segs...)
+			if len(segs) > 0 && segs[0].started {
+				copied = segs[0]
+			}
 			break
 		}
 		if len(segs) > 0 && segs[0].started {
@@ -119,6 +123,7 @@ func (r *follower) rewritten(s *stream, g *segment) {
 		closeSegments(segs)
 	}
 	g.restart()
+	s.replaced(r, g, copied)
 	g.known.note(all)
 	g.known.again = true
 	s.mark = ""
