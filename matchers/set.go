@@ -114,8 +114,8 @@ type jailState struct {
 }
 
 // NewSet compiles the date patterns of the jails and returns their set. Jails
-// that prev holds keep their state: sessions, counters, line buffers.
-func NewSet(opts Options, jails []JailFilter, prev *Set) (*Set, error) {
+// that one of prev holds keep their state: sessions, counters, line buffers.
+func NewSet(opts Options, jails []JailFilter, prev ...*Set) (*Set, error) {
 	s := &Set{opts: opts, now: opts.Now()}
 	if opts.Log != nil {
 		s.w.gaveUp = &gaveUp{log: opts.Log, told: map[*regex.Regexp]bool{}}
@@ -132,7 +132,12 @@ func NewSet(opts Options, jails []JailFilter, prev *Set) (*Set, error) {
 			byKey[key] = v
 			s.views = append(s.views, v)
 		}
-		state := prev.stateOf(j.Jail)
+		var state *jailState
+		for _, p := range prev {
+			if state == nil {
+				state = p.stateOf(j.Jail)
+			}
+		}
 		if state == nil {
 			state = &jailState{sessions: newSessions()}
 		}

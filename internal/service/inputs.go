@@ -25,6 +25,7 @@ type watched struct {
 	jails  []*jail
 	sample func(b *pipeline.Batch, found []pipeline.Failure) // nil: nobody looks for blind jails
 	floors floors
+	joined func(b *pipeline.Batch) // takes a batch without lines: the input joins another; nil: none comes
 }
 
 // Counters returns the counters of a jail, nil where it is not among the jails.
@@ -37,8 +38,11 @@ func (w *watched) Counters(j *pipeline.Jail) *matchers.Counters {
 
 // Match implements pipeline.Matcher.
 func (w *watched) Match(dst []pipeline.Failure, b *pipeline.Batch) []pipeline.Failure {
-	if w.Set == nil {
-		return dst // nobody watches
+	if b.Lines == 0 && w.joined != nil {
+		w.joined(b)
+	}
+	if w.Set == nil || b.Lines == 0 {
+		return dst // nobody watches, or nothing
 	}
 	first := len(dst)
 	dst = w.Set.Match(dst, b)
@@ -171,17 +175,19 @@ func (s *Service) startOf(w *watched, path string, atStart bool) sources.Start {
 	return sources.Start{FromNanos: s.clock.Now() - int64(findTime), At: w.TimeOf}
 }
 
-// watch makes the matcher of an input for jails; those of prev keep their state.
-func (s *Service) watch(in *input, jails []*jail, prev *watched) (*watched, error) {
+// watch makes the matcher of an input for jails; those of one of prev keep their state.
+func (s *Service) watch(in *input, jails []*jail, prev ...*watched) (*watched, error) {
 	filters := make([]matchers.JailFilter, len(jails))
 	for i, j := range jails {
 		filters[i] = j.matcher
 	}
-	var before *matchers.Set
-	if prev != nil {
-		before = prev.Set
+	var before []*matchers.Set
+	for _, p := range prev {
+		if p != nil {
+			before = append(before, p.Set)
+		}
 	}
-	set, err := matchers.NewSet(s.matching(matchers.ByClock), filters, before)
+	set, err := matchers.NewSet(s.matching(matchers.ByClock), filters, before...)
 	if err != nil {
 		return nil, err
 	}
@@ -209,8 +215,11 @@ func (s *Service) inputList() []*input {
 	for _, in := range s.inputs {
 		add(in)
 	}
+	for _, l := range s.lates {
+		add(l.input)
+	}
 	for _, jn := range s.journals {
-		for _, of := range jn.both() {
+		for _, of := range jn.all() {
 			for _, g := range of.groups {
 				add(g.input)
 			}
@@ -238,7 +247,7 @@ func (s *Service) readers() (out []reader) {
 		}
 	}
 	for _, jn := range s.journals {
-		for _, of := range jn.both() {
+		for _, of := range jn.all() {
 			out = append(out, reader{Input: of.line, lag: of.lag(now), problem: of.source.Problem()})
 		}
 	}

@@ -167,7 +167,7 @@ func (r *running) joined(t *testing.T) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		for _, jn := range r.journals {
-			if jn.late != nil {
+			if len(jn.lates) > 0 {
 				return false
 			}
 		}

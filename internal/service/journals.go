@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/pipeline"
@@ -26,7 +27,8 @@ type journal struct {
 	line    *pipeline.Input // its matcher is a *sorted
 	groups  []*group
 	source  *sources.Journal
-	late    *journal // groups that catch up; nil: none
+	running string     // the name of its source in the pipeline
+	lates   []*journal // whose groups catch up
 }
 
 // group are the jails of a journal that want the same entries.
@@ -45,19 +47,14 @@ func (jn *journal) lag(nowNanos int64) time.Duration {
 	return time.Duration(nowNanos - newest)
 }
 
-// both returns the journal and what catches up with it.
-func (jn *journal) both() []*journal {
-	if jn.late == nil {
-		return []*journal{jn}
-	}
-	return []*journal{jn, jn.late}
-}
+// all returns the journal and those that catch up with it.
+func (jn *journal) all() []*journal { return append([]*journal{jn}, jn.lates...) }
 
 // hasRoom says whether one reader can serve further matches.
 func (jn *journal) hasRoom(matches [][]string) bool {
 	n := 1
 	all := slices.Clone(matches)
-	for _, of := range jn.both() {
+	for _, of := range jn.all() {
 		n += len(of.groups)
 		for _, g := range of.groups {
 			all = append(all, g.matches...)
@@ -68,7 +65,7 @@ func (jn *journal) hasRoom(matches [][]string) bool {
 
 // group returns the group that a jail is in, or nil.
 func (jn *journal) group(j *pipeline.Jail) *group {
-	for _, of := range jn.both() {
+	for _, of := range jn.all() {
 		for _, g := range of.groups {
 			if g.current().Counters(j) != nil {
 				return g
@@ -112,9 +109,10 @@ func (s *Service) journalReadings() (out []pipeline.Reading) {
 	return out
 }
 
-// reading is a journal's source as the pipeline runs it, from where its groups
-// stand.
+// reading is a journal's source as the pipeline runs it under a name, from where
+// its groups stand.
 func (s *Service) reading(jn *journal, name string) pipeline.Reading {
+	jn.running = name
 	jn.source = &sources.Journal{Input: jn.line, Options: jn.options, Log: s.log.With("source", jn.name)}
 	for _, g := range jn.groups {
 		jn.source.Groups = append(jn.source.Groups, sources.JournalGroup{Matches: g.matches, Start: g.start})
@@ -159,7 +157,7 @@ func (s *Service) placeFor(use *journalUse, fresh map[string]*journal) *group {
 		}
 		jn := fresh[key]
 		if jn == nil {
-			jn = &journal{name: name, options: use.options, line: pipeline.NewInput(name, nil)}
+			jn = &journal{name: name, options: use.options, line: pipeline.NewInput(name, newSorted(nil))}
 			if old := s.journals[key]; old != nil && !old.hasRoom(use.matches) {
 				continue
 			}
@@ -168,7 +166,7 @@ func (s *Service) placeFor(use *journalUse, fresh map[string]*journal) *group {
 		if i := slices.IndexFunc(jn.groups, func(g *group) bool { return sameMatches(g.matches, use.matches) }); i >= 0 {
 			return jn.groups[i]
 		}
-		if old := s.journals[key]; jn.hasRoom(use.matches) && (old == nil || (&journal{groups: old.groups, late: jn}).hasRoom(use.matches)) {
+		if old := s.journals[key]; jn.hasRoom(use.matches) && (old == nil || (&journal{groups: old.groups, lates: append([]*journal{jn}, old.lates...)}).hasRoom(use.matches)) {
 			g := &group{input: newInput(name, &watched{}), matches: use.matches}
 			jn.groups = append(jn.groups, g)
 			return g
@@ -199,7 +197,7 @@ func (s *Service) rejournal(c *change) {
 	defer s.joining.Unlock()
 	s.mu.Lock()
 	for _, jn := range s.journals {
-		for _, of := range jn.both() {
+		for _, of := range jn.all() {
 			for _, g := range of.groups {
 				s.regroup(jn, g)
 			}
@@ -243,14 +241,26 @@ func (s *Service) prune(key string) {
 	s.mu.Lock()
 	jn := s.journals[key]
 	s.mu.Unlock()
-	if !slices.ContainsFunc(jn.both(), func(of *journal) bool { return slices.ContainsFunc(of.groups, idle) }) {
-		return
+	for _, of := range jn.all() {
+		if !slices.ContainsFunc(of.groups, idle) {
+			continue
+		}
+		s.halt(of)
+		s.mu.Lock()
+		of.groups = slices.DeleteFunc(of.groups, idle)
+		if of != jn && len(of.groups) == 0 {
+			jn.lates = slices.DeleteFunc(jn.lates, func(x *journal) bool { return x == of })
+		}
+		s.mu.Unlock()
+		switch {
+		case len(of.groups) > 0:
+			s.resume(of)
+		case of == jn && len(jn.lates) == 0:
+			s.mu.Lock()
+			delete(s.journals, key)
+			s.mu.Unlock()
+		}
 	}
-	s.halt(jn, key)
-	s.mu.Lock()
-	jn.groups = slices.DeleteFunc(jn.groups, idle)
-	s.mu.Unlock()
-	s.resume(jn, key)
 }
 
 // begin begins to read for fresh groups: at once, where nobody reads that
@@ -258,80 +268,72 @@ func (s *Service) prune(key string) {
 func (s *Service) begin(key string, fresh *journal) {
 	s.mu.Lock()
 	jn := s.journals[key]
-	s.mu.Unlock()
 	if jn == nil {
-		s.resume(fresh, key)
+		s.journals[key] = fresh
+		r := s.reading(fresh, key)
+		s.mu.Unlock()
+		s.start(r)
 		return
 	}
-	if jn.late != nil {
-		s.halt(jn, key) // what caught up goes on doing so together
-		s.resume(jn, key)
-	}
-	s.mu.Lock()
-	jn.late = fresh
-	r := s.reading(fresh, key+lateName)
-	ended := make(chan struct{})
-	fresh.source.OnEnd = func() { close(ended) }
+	s.lateNumber++
+	r := s.reading(fresh, key+", catching up "+strconv.Itoa(s.lateNumber))
+	s.watchEnd(jn, fresh)
+	jn.lates = append(jn.lates, fresh)
 	s.mu.Unlock()
 	s.start(r)
+}
+
+// watchEnd lets a late journal join when its source comes to the end.
+func (s *Service) watchEnd(jn, late *journal) {
+	ended := make(chan struct{})
+	late.source.OnEnd = sync.OnceFunc(func() { close(ended) })
 	s.joiners.Go(func() {
 		select {
 		case <-ended:
-			s.join(key, fresh)
+			s.join(jn, late)
 		case <-s.drained:
 		}
 	})
 }
 
-// lateName follows the name of the source with which a catching up one runs.
-const lateName = ", catching up"
-
-// join lets groups that have caught up go on with the others, if that has not
-// happened already.
-func (s *Service) join(key string, late *journal) {
+// join lets groups that have caught up go on with the others, if they still run.
+func (s *Service) join(jn, late *journal) {
 	s.joining.Lock()
 	defer s.joining.Unlock()
 	s.mu.Lock()
-	jn := s.journals[key]
+	still := slices.Contains(jn.lates, late)
 	s.mu.Unlock()
-	if jn == nil || jn.late != late {
+	if !still {
 		return
 	}
-	s.halt(jn, key)
-	s.resume(jn, key)
+	s.halt(late)
+	s.halt(jn)
+	s.mu.Lock()
+	jn.lates = slices.DeleteFunc(jn.lates, func(x *journal) bool { return x == late })
+	jn.groups = append(jn.groups, late.groups...)
+	// The inputs before keep their jails: the places that they have come to, and
+	// that are not stored yet, are those of their own jails alone.
+	jn.line = pipeline.NewInput(jn.name, newSorted(nil))
+	s.mu.Unlock()
+	s.resume(jn)
 }
 
-// halt stops the journal's readers, waits until what they read is counted, and
-// puts all groups together, each with its place.
-func (s *Service) halt(jn *journal, key string) {
-	for i, of := range jn.both() {
-		name := key
-		if i > 0 {
-			name += lateName
-		}
-		// Not a reload's context: what has begun is done.
-		_ = s.line.StopSource(context.Background(), name)
-		for i, g := range of.groups {
-			g.start = of.source.Groups[i].Start
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if jn.late != nil {
-		jn.groups, jn.late = append(jn.groups, jn.late.groups...), nil
+// halt stops a journal's reader, waits until what it has read is counted, and
+// notes where each group stands.
+func (s *Service) halt(jn *journal) {
+	// Not a reload's context: what has begun is done.
+	_ = s.line.StopSource(context.Background(), jn.running)
+	for i, g := range jn.groups {
+		g.start = jn.source.Groups[i].Start
 	}
 }
 
-// resume reads the journal for its groups; without any it is forgotten.
-func (s *Service) resume(jn *journal, key string) {
+// resume reads a journal on for its groups.
+func (s *Service) resume(jn *journal) {
 	s.mu.Lock()
-	if len(jn.groups) == 0 {
-		delete(s.journals, key)
-		s.mu.Unlock()
-		return
-	}
-	s.journals[key] = jn
-	r := s.reading(jn, key)
+	end := jn.source.OnEnd
+	r := s.reading(jn, jn.running)
+	jn.source.OnEnd = end
 	s.mu.Unlock()
 	s.start(r)
 }

@@ -335,8 +335,13 @@ func (s *Service) retarget(c *change) {
 		}
 	}
 	s.setJails(c.jails)
+	s.retargetLate(c)
 	for path, in := range s.inputs {
-		was, jails := in.current(), watchers(c.jails, path)
+		was := in.current()
+		jails, late := s.newcomers(c, path, was, watchers(c.jails, path))
+		if late != nil {
+			s.files.CatchUp(path, late.Input, late.start)
+		}
 		if slices.EqualFunc(was.jails, jails, sameMember) {
 			continue
 		}

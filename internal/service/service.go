@@ -86,12 +86,14 @@ type Service struct {
 	mu     sync.Mutex
 	inputs map[string]*input   // by path
 	there  map[string]struct{} // paths that a reload found: they are older than their jail
+	lates  []*lateInput        // that have not joined yet
 	// journals are by key: the input's name, and a number where one reader is not enough.
 	journals map[string]*journal
 
-	joining sync.Mutex     // held while journals are stopped and started
-	joiners sync.WaitGroup // goroutines that wait for it
-	drained chan struct{}  // closed when the pipeline has drained
+	joining    sync.Mutex     // held while journals are stopped and started
+	lateNumber int            // of the last journal that caught up
+	joiners    sync.WaitGroup // goroutines that wait for it
+	drained    chan struct{}  // closed when the pipeline has drained
 
 	reloading sync.Mutex        // one reload at a time
 	known     map[string]string // problems of the configuration in force: their jails by key
