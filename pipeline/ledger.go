@@ -50,15 +50,17 @@ type banKey struct {
 
 // held is a ban in the ledger.
 type held struct {
-	ban      Ban
-	decided  Ban      // the decision that its end comes from: what sinks are told
-	index    int      // in the expiry heap; -1: not in it
-	waiting  int      // orders that enforcing sinks have not answered
-	refused  *Flusher // whose sink could not carry out the last order
-	err      error    // and why
-	enforced bool
-	gone     bool // no longer in the ledger; an order to unban may be under way
-	leaks    int
+	ban        Ban
+	decided    Ban      // the decision that its end comes from: what sinks are told
+	index      int      // in the expiry heap; -1: not in it
+	waiting    int      // orders that enforcing sinks have not answered
+	refused    *Flusher // whose sink could not carry out the last order
+	err        error    // and why
+	enforced   bool
+	sinceNanos int64 // enforced since then
+	leaked     int   // failures while it was
+	gone       bool  // no longer in the ledger; an order to unban may be under way
+	leaks      int
 }
 
 // Banned is a ban in force as the ledger knows it.
@@ -74,6 +76,7 @@ type Totals struct {
 	Current  int // bans in force
 	Total    int // bans ever, restored ones included
 	Leaks    int // bans decided while one was in force
+	Leaked   int // failures of somebody whose ban was in the kernel (Leaks)
 	TooLate  int // bans decided that were over already
 	Full     int // bans that there was no room for
 	Enforced int // of Current
@@ -197,7 +200,7 @@ func (l *Ledger) take(b Ban, nowNanos int64, leaky bool, w *wait) bool {
 	}
 	l.tell(Event{Kind: EventBan, Ban: b, AtNanos: nowNanos})
 	l.order(VerbBan, k, h, w)
-	l.enforce(h, h.waiting == 0)
+	l.enforce(h, h.waiting == 0, nowNanos)
 	return true
 }
 
@@ -232,7 +235,7 @@ func (l *Ledger) free(k banKey, h *held, nowNanos int64, expired bool, w *wait) 
 func (l *Ledger) remove(k banKey, h *held, w *wait) {
 	delete(l.bans, k)
 	l.ends.remove(h)
-	l.enforce(h, false)
+	l.enforce(h, false, 0)
 	h.gone = true
 	l.totals(k.jail).Current--
 	l.order(VerbUnban, k, h, w)
@@ -276,17 +279,17 @@ func (l *Ledger) answered(f *Flusher, answers []answer, nowNanos int64) {
 			}
 		}
 		if h.waiting == 0 || h.err != nil {
-			l.enforce(h, h.err == nil)
+			l.enforce(h, h.err == nil, nowNanos)
 		}
 	}
 }
 
 // enforce notes whether the sinks have a ban.
-func (l *Ledger) enforce(h *held, enforced bool) {
+func (l *Ledger) enforce(h *held, enforced bool, nowNanos int64) {
 	if h.gone || h.enforced == enforced {
 		return
 	}
-	h.enforced = enforced
+	h.enforced, h.sinceNanos = enforced, nowNanos
 	if enforced {
 		l.totals(h.ban.Jail).Enforced++
 	} else {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/internal/control"
@@ -148,36 +147,4 @@ func plainValue(v any) any {
 		return dict
 	}
 	return v
-}
-
-// prettyWidth is how long a line of --dp may be.
-const prettyWidth = 1000
-
-// pretty lays a command out as Python's pprint does with lines of prettyWidth
-// and two blanks for a level: a list that is too long has an element a line.
-func pretty(v any) string {
-	var b strings.Builder
-	prettyTo(&b, v, 0, 0)
-	return b.String()
-}
-
-func prettyTo(b *strings.Builder, v any, indent, after int) {
-	text := config.Repr(v)
-	list, isList := v.([]any)
-	if !isList || len([]rune(text)) <= prettyWidth-indent-after {
-		b.WriteString(text)
-		return
-	}
-	b.WriteString("[ ")
-	for i, e := range list {
-		if i > 0 {
-			b.WriteString(",\n" + strings.Repeat(" ", indent+2))
-		}
-		last := 1 // a comma
-		if i == len(list)-1 {
-			last = after + 1
-		}
-		prettyTo(b, e, indent+2, last)
-	}
-	b.WriteByte(']')
 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -44,6 +45,9 @@ func (s *Service) degraded() []string {
 		if ok, why := s.enforced(); !ok {
 			all["kernel"] = "bans are not enforced: " + why
 		}
+	}
+	if why := s.out.Trouble(); why != "" {
+		all["log"] = fmt.Sprintf("%s takes no lines: %s", s.out.Target(), why)
 	}
 	out := []string{}
 	for _, part := range slices.Sorted(maps.Keys(all)) {

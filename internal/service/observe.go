@@ -15,6 +15,7 @@ type watcher struct{ *Service }
 func (w watcher) Watch(b *pipeline.Batch, failures []pipeline.Failure) {
 	w.noteLogins(b)
 	banLog{w.out}.found(failures)
+	w.noteLeaks(failures)
 }
 
 // observer sees what happens to bans. It is called with the ledger locked.

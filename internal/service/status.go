@@ -2,6 +2,7 @@ package service
 
 import (
 	"github.com/f2bpipe/f2bpipe/internal/control"
+	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
 // StatusArgs ask for one jail, or for all where Jail is empty.
@@ -17,6 +18,7 @@ type Status struct {
 	Jails    []JailStatus   `json:"jails"`
 	Sources  []SourceStatus `json:"sources"`
 	Counter  CounterStatus  `json:"counter"`
+	Leaks    []LeakStatus   `json:"leaks"` // those banned who failed last
 	Config   ConfigStatus   `json:"config"`
 	Kernel   KernelStatus   `json:"kernel"`
 	Store    StoreStatus    `json:"store"`
@@ -54,6 +56,7 @@ type JailStatus struct {
 		NoID    int64 `json:"no_id"`
 	} `json:"lines"`
 	Guard      GuardStatus `json:"guard"`
+	Leaked     int         `json:"leaked"`      // failures of somebody whose ban was in the kernel for more than a second
 	TooComplex int64       `json:"too_complex"` // searches that were given up
 	Profile    JailProfile `json:"profile"`
 	Blind      string      `json:"blind"`    // why the filter seems not to fit the log; empty: it seems to
@@ -86,6 +89,11 @@ func (v verbs) status(a StatusArgs) (*Status, error) {
 	out.Enforced, out.Reason = v.enforced()
 	out.Kernel = v.kernelStatus()
 	out.Store, out.Degraded = v.storeStatus(), v.degraded()
+	var of *pipeline.Jail
+	if j := v.jail(a.Jail); j != nil {
+		of = j.identity
+	}
+	out.Leaks = v.leakStatus(of)
 	for _, j := range v.jails() {
 		if a.Jail == "" || a.Jail == j.config.Name {
 			out.Jails = append(out.Jails, v.jailStatus(j))
@@ -108,7 +116,7 @@ func (v verbs) jailStatus(j *jail) JailStatus {
 	out.Failed.Current, out.Failed.Total = v.window.Failing(j.identity)
 	totals := v.ledger.Totals(j.identity)
 	out.Banned.Current, out.Banned.Total, out.Banned.List = totals.Current, totals.Total, []string{}
-	out.Enforced, out.Leaks, out.Refused = totals.Enforced, totals.Leaks, v.refused(j)
+	out.Enforced, out.Leaks, out.Leaked, out.Refused = totals.Enforced, totals.Leaks, totals.Leaked, v.refused(j)
 	for _, b := range v.ledger.Banned(j.identity) {
 		out.Banned.List = append(out.Banned.List, b.ID.String())
 	}
