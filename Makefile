@@ -7,7 +7,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -X main.version=$(VERSION)
 
 # What the tests run against: the real things.
-TEST_PACKAGES := fail2ban nftables iproute2 openssh-server openssh-client sshpass systemd-journal-remote python3 ripgrep
+TEST_PACKAGES := fail2ban nftables iproute2 openssh-server openssh-client sshpass systemd-journal-remote python3 ripgrep \
+	postfix dovecot-imapd rsyslog swaks libio-socket-inet6-perl
+# What only the long proofs need.
+SOAK_PACKAGES := lintian rpm debootstrap systemd-container
 
 .PHONY: all build run test soak bench bench-latency bench-peers package ci deps clean
 
@@ -33,7 +36,7 @@ test: deps
 	$(GO) test ./...
 
 soak: deps
-	@.ci/install $(TEST_PACKAGES)
+	@.ci/install $(TEST_PACKAGES) $(SOAK_PACKAGES)
 	F2BPIPE_SOAK=1 F2BPIPE_REQUIRE_NETNS=1 F2BPIPE_REQUIRE_SHARED=1 F2BPIPE_REQUIRE_FAIL2BAN=1 $(GO) test -count=1 -timeout 60m -v ./... | grep -v '^=== '
 
 bench:

@@ -33,6 +33,9 @@ _f2bpipe() {
 			'--socket=[Control socket (default  the configurations)]:file:_files' \
 			'--dry-run[Ban nothing  print what would be done]' \
 			'--json[With --dry-run  one JSON object a decision]' \
+			'--pidfile=[Write the number of the process to this file]:file:_files' \
+			'--status-socket=[A second socket, for who may only look (default  the configurations statussocket, or none)]:file:_files' \
+			'--status-group=[The group that may connect to it (default  the configurations statusgroup, or root alone)]:group:' \
 			'--expiry=[Who ends a ban in the kernel  its timeout (kernel, the default), or the services unban, in fail2bans nftables layout (daemon)]:kernel|daemon:' \
 			'--scope=[Refuse what is for this host and its published ports (local, the default), or transit too (all)]:local|all:' \
 			'--kill-sockets[End the open TCP sockets of an address at its ban]' \
