@@ -131,6 +131,20 @@ func (k *Kernel) RemoveJail(name string) error {
 	return k.nft.RemoveJail(name)
 }
 
+// Look is NFTables.Look.
+func (k *Kernel) Look() {
+	if k.nft != nil {
+		k.nft.Look()
+	}
+	if c := k.fall(); c != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if err := c.choose(); err != nil {
+			c.damaged(err)
+		}
+	}
+}
+
 // Reconcile is NFTables.Reconcile.
 func (k *Kernel) Reconcile() error {
 	c := k.other.Load()

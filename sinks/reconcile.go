@@ -5,6 +5,20 @@ import (
 	"slices"
 )
 
+// Look finds out what the kernel can, so that State says from the start whether
+// bans can be enforced. fail2ban's layout is not touched, nor asked for, before
+// the first ban.
+func (n *NFTables) Look() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, ok := n.layout.(*classic); ok || n.idle() || n.features.probed {
+		return
+	}
+	if err := n.prepare(); err != nil {
+		n.damaged(err)
+	}
+}
+
 // Reconcile removes from the kernel what a process before us left there and is
 // not wanted: sets and chains of jails that are not declared, elements that no
 // order brought since the sink was opened. It is called once, after the

@@ -18,41 +18,44 @@ type gate struct {
 	pass []pipeline.Order // memory
 	from []int            // memory: where each of pass came from
 
-	// settle is called once, when the orders of the start (the bans that were
-	// restored) have gone out: what else stands in the kernel is nobody's.
-	settle func()
-	left   int // of those orders
-	idle   func() bool
+	// restored is closed when the orders of the start (the bans that were
+	// restored) have gone out.
+	restored chan struct{}
+	left     int // of those orders; below 0: none is
+	idle     func() bool
 }
 
-// begin counts the orders that stand now as those of the start; settle is
-// called after them, or at once where there are none. The flusher does not run yet.
-func (g *gate) begin(f *pipeline.Flusher, settle func()) {
-	standing, _ := f.Pending()
-	if standing == 0 {
-		settle()
-		return
-	}
+// newGate returns a gate before a sink.
+func newGate(sink pipeline.Sink) *gate {
+	return &gate{sink: sink, restored: make(chan struct{})}
+}
+
+// begin counts the orders that stand as those of the start. The flusher does not run yet.
+func (g *gate) begin(f *pipeline.Flusher) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.settle, g.left = settle, standing
+	g.left, _ = f.Pending()
 	g.idle = func() bool { standing, _ := f.Pending(); return standing == 0 }
+	if g.left == 0 {
+		g.end()
+	}
+}
+
+func (g *gate) end() {
+	g.left, g.idle = -1, nil
+	close(g.restored)
 }
 
 // applied counts orders that have gone out.
 func (g *gate) applied(n int) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.idle == nil {
+		return
+	}
 	g.left -= n
-	settle := g.settle
-	if settle != nil && g.left > 0 && !g.idle() { // some may have been cancelled
-		settle = nil
-	}
-	if settle != nil {
-		g.settle = nil
-	}
-	g.mu.Unlock()
-	if settle != nil {
-		settle()
+	if g.left <= 0 || g.idle() { // some may have been cancelled
+		g.end()
 	}
 }
 

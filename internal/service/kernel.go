@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -30,11 +31,26 @@ func (s *Service) openKernel() (pipeline.Sink, error) {
 	return nft, nil
 }
 
+// settling is the time for lines to be read again whose bans a crash kept from
+// the store: their elements stand in the kernel and are somebody's ban.
+const settling = 3 * time.Second
+
 // reconcile takes out of the kernel what a process before us left there and is
-// nobody's ban any more. What was restored has gone in before.
-func (s *Service) reconcile() {
-	// The sink has logged what is wrong, and tries again.
-	_ = s.nft.Reconcile()
+// nobody's ban any more, once the bans that were restored have gone in and the
+// logs have been read on.
+func (s *Service) reconcile(ctx context.Context) {
+	s.nft.Look()
+	select {
+	case <-s.gate.restored:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-time.After(settling):
+		// The sink has logged what is wrong, and tries again.
+		_ = s.nft.Reconcile()
+	case <-ctx.Done():
+	}
 }
 
 // classic says whether bans stand in fail2ban's layout.

@@ -207,7 +207,7 @@ func (s *Service) open(observer pipeline.Observer) error {
 		}
 		cfg = pipeline.FlusherConfig{Name: "nftables"}
 	}
-	s.gate = &gate{sink: sink}
+	s.gate = newGate(sink)
 	s.flusher = pipeline.NewFlusher(s.gate, cfg)
 	s.wards.start(s.clock.Now())
 	s.networks = s.newNetworks()
@@ -265,8 +265,9 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	working.Go(func() { s.report(ctx) })
 	working.Go(func() { s.tendStore(ctx) })
 	if s.nft != nil {
-		s.gate.begin(s.flusher, s.reconcile)
+		s.gate.begin(s.flusher)
 		working.Go(func() { s.nft.Run(ctx) })
+		working.Go(func() { s.reconcile(ctx) })
 	}
 	close(door.ready)
 	if !s.cfg.Await {
