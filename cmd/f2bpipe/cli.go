@@ -39,6 +39,7 @@ type commands struct {
 	Ban     banCmd     `cmd:"" help:"Ban addresses, networks or IDs."`
 	Unban   unbanCmd   `cmd:"" help:"End bans."`
 	Banned  bannedCmd  `cmd:"" help:"List who is banned, or say in which jails an address is."`
+	Log     logCmd     `cmd:"" help:"Show the last bans and unbans, or follow them."`
 	Reload  reloadCmd  `cmd:"" help:"Read the configuration again and change what has changed."`
 	Pause   pauseCmd   `cmd:"" help:"Take all bans out of the kernel for a while: for who is locked out."`
 	Stop    stopCmd    `cmd:"" help:"Stop the service and take its bans out of the kernel."`

@@ -19,6 +19,7 @@ const (
 	VerbStop   = "stop"   // nothing -> nothing
 	VerbPause  = "pause"  // PauseArgs -> Paused
 	VerbReload = "reload" // ReloadArgs -> Reloaded
+	VerbLog    = "log"    // LogArgs -> Logged
 	// VerbRestart: nothing -> nothing. The service begins anew in the same
 	// process, which takes up a new binary and the whole configuration.
 	VerbRestart = "restart"
@@ -90,6 +91,8 @@ func (v verbs) Native(ctx context.Context, verb string, args json.RawMessage) (a
 		return with(args, func(a ReloadArgs) (any, error) { return v.reload(ctx, a) })
 	case VerbStop:
 		return nil, v.Stop(ctx)
+	case VerbLog:
+		return with(args, func(a LogArgs) (any, error) { return v.logged(ctx, a) })
 	case VerbRestart:
 		return nil, v.restart(ctx)
 	case VerbPause:

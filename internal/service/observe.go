@@ -24,6 +24,7 @@ type observer struct{ *Service }
 // Observe implements pipeline.Observer.
 func (o observer) Observe(e pipeline.Event) {
 	banLog{o.out}.Observe(e)
+	o.decisions.note(e)
 	if e.Kind == pipeline.EventUnban && !e.Expired && o.networks != nil {
 		o.networks.Forget(e.Ban.Jail, e.Ban.ID)
 	}

@@ -82,7 +82,9 @@ type Service struct {
 	history *history
 	trouble trouble
 
-	settings serverSettings
+	settings  serverSettings
+	decisions decisions
+	closing   chan struct{} // closed when the sockets are: who waits there for news is answered
 
 	mu     sync.Mutex
 	inputs map[string]*input   // by path
@@ -136,7 +138,8 @@ func New(cfg Config) (*Service, error) {
 
 func newService(cfg Config, clock *pipeline.Clock) *Service {
 	s := &Service{
-		down: make(chan struct{}), cfg: cfg, log: cfg.Log, out: outOf(cfg), socket: cfg.Socket, clock: clock, inputs: map[string]*input{}, resolver: newResolver(),
+		down: make(chan struct{}), closing: make(chan struct{}),
+		cfg: cfg, log: cfg.Log, out: outOf(cfg), socket: cfg.Socket, clock: clock, inputs: map[string]*input{}, resolver: newResolver(),
 		journals: map[string]*journal{}, drained: make(chan struct{}),
 		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {}, history: newHistory(),
 	}
@@ -283,6 +286,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	err = p.Run(ctx)
 	s.stop()
+	close(s.closing)
 	stopServing()
 	close(s.drained)
 	s.joiners.Wait()
