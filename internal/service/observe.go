@@ -16,6 +16,7 @@ func (w watcher) Watch(b *pipeline.Batch, failures []pipeline.Failure) {
 	w.noteLogins(b)
 	banLog{w.out}.found(failures)
 	w.noteLeaks(failures)
+	w.meter.failed(failures)
 }
 
 // observer sees what happens to bans. It is called with the ledger locked.
@@ -25,6 +26,9 @@ type observer struct{ *Service }
 func (o observer) Observe(e pipeline.Event) {
 	banLog{o.out}.Observe(e)
 	o.decisions.note(e)
+	if e.Kind == pipeline.EventBan && !e.Ban.Restored {
+		o.meter.banned(&e.Ban)
+	}
 	if e.Kind == pipeline.EventUnban && !e.Expired && o.networks != nil {
 		o.networks.Forget(e.Ban.Jail, e.Ban.ID)
 	}

@@ -60,8 +60,9 @@ type Service struct {
 	out        *logtarget.Log // in fail2ban's format
 	mainTarget string         // logtarget as fail2ban.conf has it
 
-	wards    *wards             // whom no log line bans
-	leaks    *leaks             // who fails although he is banned
+	wards    *wards // whom no log line bans
+	leaks    *leaks // who fails although he is banned
+	meter    *meter
 	networks *pipeline.Networks // nil: addresses are banned singly
 
 	daemon  bool          // expiry = daemon
@@ -144,7 +145,7 @@ func newService(cfg Config, clock *pipeline.Clock) *Service {
 		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {}, history: newHistory(),
 	}
 	s.guard = newGuard(cfg.Log, banLog{s.out})
-	s.leaks = newLeaks()
+	s.leaks, s.meter = newLeaks(), &meter{startNanos: clock.Now()}
 	s.wards = newWards(cfg.NetNS, cfg.Log, banLog{s.out}, s.sshdPorts)
 	s.setJails(nil)
 	return s
@@ -279,6 +280,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	serving.Go(func() { s.guard.Run(serveCtx) })
 	serving.Go(func() { s.wards.run(serveCtx, s.clock) })
 	serving.Go(func() { s.diagnoseLeaks(serveCtx) })
+	serving.Go(func() { s.measure(serveCtx) })
 	// The socket answers until the pipeline has drained: commands are the
 	// pipeline's. A stop is answered when everything else is done.
 	if !s.cfg.Await {

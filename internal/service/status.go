@@ -10,7 +10,12 @@ type StatusArgs struct {
 	Jail string `json:"jail,omitempty"`
 }
 
-// Status is the state of the service. Keys are only ever added.
+// Status is the state of the service, as `f2bpipe status --json` prints it in
+// one line. Keys are only ever added, and those that are there keep their
+// meaning. Times are epoch seconds with a fraction; a list is [], never null;
+// numbers count since the service was started, where they do not say otherwise.
+// Text that stood in a log (an ip that is an ID, a line, a problem) is as
+// whoever attacks wrote it: escape it before a terminal shows it.
 type Status struct {
 	Version  string         `json:"version"`
 	Enforced bool           `json:"enforced"`
@@ -23,6 +28,12 @@ type Status struct {
 	Kernel   KernelStatus   `json:"kernel"`
 	Store    StoreStatus    `json:"store"`
 	Degraded []string       `json:"degraded"` // what does not work while the service goes on; empty: everything does
+	Since    float64        `json:"since"`    // when it was started
+	Totals   Totals         `json:"totals"`
+	Rates    RateStatus     `json:"rates"`
+	Recent   []RecentBan    `json:"recent"` // the last bans, the newest first
+	Log      LogStatus      `json:"log"`
+	Networks NetworkStatus  `json:"networks"`
 }
 
 // ConfigStatus is what the service was configured by, when it was read.
@@ -106,6 +117,8 @@ func (v verbs) status(a StatusArgs) (*Status, error) {
 		out.Sources = append(out.Sources, SourceStatus{Name: in.Name, Lines: in.Lines.Load(), Bytes: in.Bytes.Load(), Cut: in.Cut.Load(),
 			Invalid: in.Invalid.Load(), LagBytes: in.Lag.Load(), LagSeconds: in.lag.Seconds(), Problem: in.problem})
 	}
+	out.Since, out.Totals, out.Rates = epoch(v.meter.startNanos), TotalsOf(out.Jails...), v.meter.rates(v.clock.Now(), v.lines())
+	out.Recent, out.Log, out.Networks = v.meter.last(a.Jail), v.logStatus(), v.networkStatus()
 	w := v.window.Stats()
 	out.Counter = CounterStatus{Entries: w.Entries, Room: w.Room, Evicted: w.Evicted, LostHits: w.LostHits, Late: w.Late}
 	return out, nil
