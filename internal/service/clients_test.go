@@ -95,6 +95,9 @@ func TestMonitoring(t *testing.T) {
 // output: munin's and telegraf's plugins, Netdata, check_fail2ban, Webmin and
 // docker-mailserver's script.
 func TestMonitoringByText(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fail2ban takes seconds")
+	}
 	testenv.Python(t)
 	tr := monitored(t)
 	client := newAsker(t, tr.path("s"), tr.dir)

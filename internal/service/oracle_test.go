@@ -156,6 +156,9 @@ var oracleDiffers = map[string]string{
 // Debian's fail2ban-server and to a running service with the same
 // configuration: what the client prints and its exit status are the same.
 func TestCommandsOracle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fail2ban takes seconds")
+	}
 	testenv.Python(t)
 	theirSite, ourSite := oracleSite(t), oracleSite(t)
 	startFail2ban(t, theirSite.dir)

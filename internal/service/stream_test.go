@@ -47,6 +47,9 @@ func stockSite(t *testing.T, jails ...string) *site {
 // to Debian's server and to ours, and reads every option of every jail back from
 // both. F2BPIPE_SOAK=1 takes all jails of it.
 func TestStreamOracle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fail2ban takes seconds")
+	}
 	python := testenv.Python(t)
 	jails := []string{"sshd", "postfix", "apache-auth", "mongodb-auth"}
 	if os.Getenv("F2BPIPE_SOAK") == "1" {
