@@ -221,13 +221,14 @@ func (c *coarse) choose() error {
 			err = b.prepare()
 			if err == nil {
 				c.backend = b
-				c.log.Warn("kernel has no nf_tables that can be used: bans are coarser", "by", b.name(), "reason", c.why, "limits", b.limits())
+				c.log.Warn("kernel has no nf_tables that can be used: bans are coarser", "by", b.name(), "reason", strings.Join(append([]string{c.why}, reasons...), "; "), "limits", b.limits())
 				return nil
 			}
-			err = errors.Join(err, b.close())
 			if refusedRight(err) {
-				return err
+				return errors.Join(err, b.close())
 			}
+			_ = b.clear() // what it came to make; that it cannot is said already
+			err = errors.Join(err, b.close())
 		}
 		reasons = append(reasons, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}

@@ -8,10 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -114,21 +112,7 @@ func testFallback(f *fallen, by string, refuse func(uint16, []byte) bool, broken
 	c.passes("10.0.0.2", "10.0.0.1:2201")
 	f.orders(f.bans("sshd", 3600, "10.0.0.2", "fd00::2", "10.0.0.8/31", "10.0.0.8/30")...)
 	f.orders(f.bans("manual", 60, "10.0.0.2")...)
-	shut := func(when string) {
-		t.Helper()
-		var dials sync.WaitGroup
-		for from, to := range map[string]string{"10.0.0.2": "10.0.0.1:2202", "10.0.0.9": "10.0.0.1:2201", "fd00::2": "[fd00::1]:2201"} {
-			dials.Go(func() {
-				if conn, err := c.dial(from, to); err == nil {
-					conn.Close()
-					t.Errorf("%s: %s connects to %s", when, from, to)
-				}
-			})
-		}
-		dials.Wait()
-		c.passes("10.0.0.3", "10.0.0.1:2201")
-	}
-	shut("banned")
+	f.shut(c, "banned")
 	if enforced, reason := f.State(); !enforced {
 		t.Errorf("not enforced: %s", reason)
 	}
@@ -136,35 +120,23 @@ func testFallback(f *fallen, by string, refuse func(uint16, []byte) bool, broken
 		t.Errorf("by %q, %q", got, limits)
 	}
 	f.orders(f.unbans("sshd", "10.0.0.8/31", "10.0.0.2")...)
-	shut("of one jail, of one network") // manual and the /30 hold them
+	f.shut(c, "of one jail, of one network") // manual and the /30 hold them
 	broken(f)
 	f.other.Load().tick(true)
-	shut("healed")
-	if err := f.Kernel.Pause(); err != nil {
-		t.Fatal(err)
-	}
-	c.passes("10.0.0.2", "10.0.0.1:2201")
-	paused := f.bans("sshd", 60, "10.0.0.7")
-	if f.Kernel.Apply(t.Context(), f.now, paused); !errors.Is(paused[0].Err, ErrPaused) {
-		t.Errorf("paused: %v", paused[0].Err)
-	}
-	if err := f.Kernel.Resume(); err != nil {
-		t.Fatal(err)
-	}
-	shut("resumed")
-	c.fails("10.0.0.7", "10.0.0.1:2201")
+	f.shut(c, "healed")
+	testFallbackPause(f, c)
 	if err := f.Kernel.Close(false); err != nil {
 		t.Fatal(err)
 	}
 	if by == "ipset" {
-		shut("closed without removal")
+		f.shut(c, "closed without removal")
 	}
 	f.open(refuse)
 	f.orders(f.bans("sshd", 60, "10.0.0.2", "fd00::2", "10.0.0.8/30")...)
 	if err := f.Kernel.Reconcile(); err != nil {
 		t.Fatal(err)
 	}
-	shut("after a restart")
+	f.shut(c, "after a restart")
 	c.passes("10.0.0.7", "10.0.0.1:2201")
 	if err := f.Kernel.RemoveJail("sshd"); err != nil {
 		t.Fatal(err)
@@ -181,6 +153,39 @@ func testFallback(f *fallen, by string, refuse func(uint16, []byte) bool, broken
 	if n := strings.Count(f.log.String(), "bans are coarser"); n != 2 {
 		t.Errorf("said %d times:\n%s", n, f.log)
 	}
+}
+
+// shut says that those who are banned throughout cannot connect, and another can.
+func (f *fallen) shut(c neighbour, when string) {
+	f.t.Helper()
+	var dials sync.WaitGroup
+	for from, to := range map[string]string{"10.0.0.2": "10.0.0.1:2202", "10.0.0.9": "10.0.0.1:2201", "fd00::2": "[fd00::1]:2201"} {
+		dials.Go(func() {
+			if conn, err := c.dial(from, to); err == nil {
+				conn.Close()
+				f.t.Errorf("%s: %s connects to %s", when, from, to)
+			}
+		})
+	}
+	dials.Wait()
+	c.passes("10.0.0.3", "10.0.0.1:2201")
+}
+
+func testFallbackPause(f *fallen, c neighbour) {
+	t := f.t
+	if err := f.Kernel.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	c.passes("10.0.0.2", "10.0.0.1:2201")
+	paused := f.bans("sshd", 60, "10.0.0.7")
+	if f.Kernel.Apply(t.Context(), f.now, paused); !errors.Is(paused[0].Err, ErrPaused) {
+		t.Errorf("paused: %v", paused[0].Err)
+	}
+	if err := f.Kernel.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	f.shut(c, "resumed")
+	c.fails("10.0.0.7", "10.0.0.1:2201")
 }
 
 // TestFallbackMany: a hundred thousand, and as many taken up again.
@@ -256,7 +261,9 @@ func TestSeccomp(t *testing.T) {
 	if os.Getenv("F2BPIPE_TEST_CHILD") == "1" {
 		errno = unix.EPERM
 	}
-	refuseNetfilter(t, errno)
+	if err := testenv.RefuseNetfilter(errno); err != nil {
+		t.Fatal(err)
+	}
 	k, err := OpenKernel(Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -277,32 +284,5 @@ func TestSeccomp(t *testing.T) {
 	}
 	if err := k.Close(true); err != nil {
 		t.Error(err)
-	}
-}
-
-// refuseNetfilter makes socket(AF_NETLINK, …, NETLINK_NETFILTER) fail in this process.
-func refuseNetfilter(t *testing.T, errno unix.Errno) {
-	t.Helper()
-	ld := func(offset uint32) unix.SockFilter {
-		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
-	}
-	unless := func(k uint32, skip uint8) unix.SockFilter {
-		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: k, Jf: skip}
-	}
-	const argument = 16 // of struct seccomp_data, little-endian halves
-	program := []unix.SockFilter{
-		ld(0), unless(unix.SYS_SOCKET, 5),
-		ld(argument), unless(unix.AF_NETLINK, 3),
-		ld(argument + 16), unless(unix.NETLINK_NETFILTER, 1),
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	}
-	fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		t.Fatal(err)
-	}
-	_, _, e := syscall.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&fprog)))
-	if e != 0 {
-		t.Fatalf("seccomp: %v", e)
 	}
 }

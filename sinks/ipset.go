@@ -112,32 +112,34 @@ func (s *ipset) create(set string, f int) error {
 // published ports are refused too, and after connection tracking, so that the
 // answers to our own connections are not.
 func (s *ipset) rule(f int) error {
-	rule := []string{
-		"PREROUTING", "-m", "conntrack", "--ctdir", "ORIGINAL", "-m", "set", "--match-set", ipsetNames[f], "src", "-j", "DROP",
-	}
-	if _, err := s.iptables(f, append([]string{"-C"}, rule...)...); err == nil {
+	if s.iptables(f, "-C") == nil {
 		return nil
 	}
-	_, err := s.iptables(f, append([]string{"-I"}, rule...)...)
-	return err
+	return s.iptables(f, "-I")
 }
 
-// iptables runs iptables on the table mangle; what it says is part of the error.
-func (s *ipset) iptables(f int, args ...string) (out []byte, err error) {
+// iptables looks for the rule of a family (-C), inserts it (-I) or deletes it
+// (-D); what the program says is part of the error.
+func (s *ipset) iptables(f int, verb string) (err error) {
+	args := []string{
+		"-w", "-t", "mangle", verb, "PREROUTING", "-m", "conntrack", "--ctdir", "ORIGINAL",
+		"-m", "set", "--match-set", ipsetNames[f], "src", "-j", "DROP",
+	}
 	names := [2][]string{{"iptables", "iptables-legacy"}, {"ip6tables", "ip6tables-legacy"}}[f]
 	for _, name := range names {
 		var path string
 		if path, err = exec.LookPath(name); err != nil {
 			continue
 		}
-		cmd := exec.Command(path, append([]string{"-w", "-t", "mangle"}, args...)...)
+		var out []byte
+		cmd := exec.Command(path, args...)
 		inErr := inNetns(s.netns, func() { out, err = cmd.CombinedOutput() })
 		if err = errors.Join(err, inErr); err == nil {
-			return out, nil
+			return nil
 		}
 		err = fmt.Errorf("%s: %w: %s", name, err, firstLine(out))
 	}
-	return out, err
+	return err
 }
 
 func firstLine(b []byte) string {
@@ -261,8 +263,7 @@ func (s *ipset) holds() bool {
 		if s.do("look at", name, ipsetCmdHeader, ipsetMessage(name)) != nil {
 			return false
 		}
-		_, err := s.iptables(f, "-C", "PREROUTING", "-m", "conntrack", "--ctdir", "ORIGINAL", "-m", "set", "--match-set", name, "src", "-j", "DROP")
-		if err != nil {
+		if s.iptables(f, "-C") != nil {
 			return false
 		}
 	}
@@ -276,10 +277,7 @@ func (s *ipset) clear() error {
 		if s.do("look at", name, ipsetCmdHeader, ipsetMessage(name)) != nil {
 			continue // nothing of ours: no program need be asked
 		}
-		for {
-			if _, err := s.iptables(f, "-D", "PREROUTING", "-m", "conntrack", "--ctdir", "ORIGINAL", "-m", "set", "--match-set", name, "src", "-j", "DROP"); err != nil {
-				break // there is none any more
-			}
+		for s.iptables(f, "-D") == nil { // until there is none any more
 		}
 		errs = append(errs, s.do("destroy", name, ipsetCmdDestroy, ipsetMessage(name)))
 	}

@@ -26,33 +26,7 @@ func TestFlushUnderAttack(t *testing.T) {
 	k.set("sshd", Action{Block: "reject with tcp reset"})
 	k.ban("sshd", append(addresses(1000, true), "10.0.0.2")...)
 	stop := c.probe("10.0.0.2", "10.0.0.1:2201")
-	flush, end := time.NewTicker(50*time.Millisecond), time.After(length)
-	defer flush.Stop()
-	var flushes []time.Time
-	enforced := map[string]bool{"10.0.0.2": true}
-	for _, id := range addresses(1000, true) {
-		enforced[id] = true
-	}
-	attackers := addresses(1000+int(length/(50*time.Millisecond))*50, true)[1000:]
-attack:
-	for {
-		select {
-		case <-end:
-			break attack
-		case <-flush.C:
-			flushes = append(flushes, time.Now())
-			k.nft("flush", "ruleset")
-			n := min(50, len(attackers))
-			orders := k.bans("sshd", attackers[:n])
-			attackers = attackers[n:]
-			k.Apply(t.Context(), k.now, orders)
-			for _, o := range orders {
-				if o.Err == nil {
-					enforced[o.Ban.ID.String()] = true
-				}
-			}
-		}
-	}
+	flushes, enforced := k.flushedWhileBanning(length)
 	in, tries := stop()
 	var longest time.Duration // from the first to the last time in after one flush
 	first := make(map[int]time.Time)
@@ -71,6 +45,7 @@ attack:
 		t.Errorf("the way was open for %v after a flush", longest)
 	}
 	c.fails("10.0.0.2", "10.0.0.1:2201")
+	enforced["10.0.0.2"] = true
 	missing := 0
 	for began := time.Now(); ; {
 		left := k.left("sshd")
@@ -86,5 +61,37 @@ attack:
 	}
 	if missing > 0 {
 		t.Errorf("%d of %d bans that were reported as enforced are not there", missing, len(enforced))
+	}
+}
+
+// flushedWhileBanning flushes the ruleset every 50 ms, 50 new bans after each;
+// it returns when it did and what was reported as enforced.
+func (k *kernel) flushedWhileBanning(length time.Duration) (flushes []time.Time, enforced map[string]bool) {
+	const gap, each, before = 50 * time.Millisecond, 50, 1000
+	flush, end := time.NewTicker(gap), time.After(length)
+	defer flush.Stop()
+	all := addresses(before+each*int(length/gap), true)
+	enforced = make(map[string]bool)
+	for _, id := range all[:before] {
+		enforced[id] = true
+	}
+	attackers := all[before:]
+	for {
+		select {
+		case <-end:
+			return flushes, enforced
+		case <-flush.C:
+			flushes = append(flushes, time.Now())
+			k.nft("flush", "ruleset")
+			n := min(each, len(attackers))
+			orders := k.bans("sshd", attackers[:n])
+			attackers = attackers[n:]
+			k.Apply(k.t.Context(), k.now, orders)
+			for _, o := range orders {
+				if o.Err == nil {
+					enforced[o.Ban.ID.String()] = true
+				}
+			}
+		}
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -16,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/f2bpipe/f2bpipe/internal/testenv"
 )
 
 // attackers writes n lines of as many addresses to the log, in one go.
@@ -97,6 +97,32 @@ func (h *host) probe(from, to string) (stop func() (in, tries int)) {
 	}
 }
 
+// again ends the service in a way and starts it.
+func (h *host) again(how string) {
+	h.t.Helper()
+	switch how {
+	case "crash":
+		_ = h.cmd.Process.Kill()
+		<-h.ended
+	case "restart in place":
+		client := h.path("fail2ban-client")
+		if err := os.Symlink(h.binary, client); err != nil {
+			h.t.Fatal(err)
+		}
+		h.must(client, "-c", h.path("etc"), "-s", h.path("sock"), "restart")
+		return
+	case "upgrade":
+		fresh := h.path("f2bpipe-new")
+		h.must("cp", h.binary, fresh)
+		h.binary = fresh
+		fallthrough
+	default:
+		_ = h.cmd.Process.Signal(syscall.SIGTERM)
+		h.end()
+	}
+	h.run()
+}
+
 // TestNoGapAtRestart: a banned client that tries without pause never gets in
 // while the service is restarted, replaced after a crash, and upgraded to
 // another program, with many more bans to take up.
@@ -132,31 +158,7 @@ func TestNoGapAtRestart(t *testing.T) {
 	h.enforced(many + 1)
 	stop := h.probe("127.0.0.2", "127.0.0.1:2222")
 	for _, how := range []string{"restart", "crash", "upgrade", "restart in place"} {
-		switch how {
-		case "restart":
-			_ = h.cmd.Process.Signal(syscall.SIGTERM)
-			h.end()
-		case "crash":
-			_ = h.cmd.Process.Kill()
-			<-h.ended
-		case "upgrade":
-			fresh := filepath.Join(h.dir, "f2bpipe-new")
-			if out, err := exec.Command("cp", h.binary, fresh).CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
-			h.binary = fresh
-			_ = h.cmd.Process.Signal(syscall.SIGTERM)
-			h.end()
-		}
-		if how == "restart in place" {
-			client := h.path("fail2ban-client")
-			if err := os.Symlink(h.binary, client); err != nil {
-				t.Fatal(err)
-			}
-			h.must(client, "-c", h.path("etc"), "-s", h.path("sock"), "restart")
-		} else {
-			h.run()
-		}
+		h.again(how)
 		began := time.Now()
 		h.enforced(many + 1)
 		t.Logf("%s: %d bans enforced again %v after the service answered", how, many+1, time.Since(began))
@@ -170,5 +172,49 @@ func TestNoGapAtRestart(t *testing.T) {
 	h.end()
 	if text := h.ruleset(); text != "" {
 		t.Errorf("after the stop: %.300s", text)
+	}
+}
+
+// TestWithoutNetfilter: where nf_tables' socket is refused, blackhole routes
+// take its place, and status says in what they are coarser.
+func TestWithoutNetfilter(t *testing.T) {
+	if program := os.Getenv("F2BPIPE_TEST_EXEC"); program != "" {
+		if err := testenv.RefuseNetfilter(unix.EPROTONOSUPPORT); err != nil {
+			t.Fatal(err)
+		}
+		t.Fatal(syscall.Exec(program, append([]string{program}, strings.Fields(os.Getenv("F2BPIPE_TEST_ARGS"))...), os.Environ()))
+	}
+	h := newHost(t, plainJail)
+	h.write("sealed", "#!/bin/sh\nexport F2BPIPE_TEST_EXEC="+h.binary+" F2BPIPE_TEST_ARGS=\"$*\"\nexec "+os.Args[0]+" -test.run='^TestWithoutNetfilter$'\n")
+	if err := os.Chmod(h.path("sealed"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ours := h.binary
+	h.binary = h.path("sealed")
+	h.start()
+	h.binary = ours
+	h.answers()
+	h.command("ban", "192.0.2.1", "2001:db8::1", "198.51.100.0/24")
+	st := h.status()
+	if !st.Enforced || st.Kernel.By != "routes" || !strings.Contains(st.Kernel.Coarse, "every port") {
+		t.Errorf("enforced %v (%s), %+v", st.Enforced, st.Reason, st.Kernel)
+	}
+	if out := h.command("status"); !strings.Contains(out, "enforced by routes: ") {
+		t.Errorf("status: %s", out)
+	}
+	routes := h.must("ip", "route") + h.must("ip", "-6", "route")
+	for _, want := range []string{"blackhole 192.0.2.1", "blackhole 198.51.100.0/24", "blackhole 2001:db8::1"} {
+		if !strings.Contains(routes, want) {
+			t.Errorf("no %s in:\n%s", want, routes)
+		}
+	}
+	h.command("unban", "192.0.2.1")
+	if out := h.must("ip", "route"); strings.Contains(out, "192.0.2.1") {
+		t.Errorf("after unban: %s", out)
+	}
+	_ = h.cmd.Process.Signal(syscall.SIGTERM) // they would never end
+	h.end()
+	if out := h.must("ip", "route") + h.must("ip", "-6", "route"); strings.Contains(out, "blackhole") {
+		t.Errorf("after the end: %s", out)
 	}
 }

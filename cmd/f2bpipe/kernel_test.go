@@ -87,6 +87,12 @@ func (h *host) must(name string, args ...string) string {
 // run starts the service and returns when it answers.
 func (h *host) run(args ...string) {
 	h.t.Helper()
+	h.start(args...)
+	h.answers()
+}
+
+func (h *host) start(args ...string) {
+	h.t.Helper()
 	h.stderr = &logged{}
 	h.cmd = exec.Command(h.binary, append([]string{"run", "--config", h.path("etc"), "--socket", h.path("sock")}, args...)...)
 	h.cmd.Stderr = h.stderr
@@ -102,6 +108,10 @@ func (h *host) run(args ...string) {
 	h.ended = ended
 	go func() { ended <- cmd.Wait() }()
 	h.t.Cleanup(func() { _ = cmd.Process.Kill() })
+}
+
+func (h *host) answers() {
+	h.t.Helper()
 	h.until("the service answers", func() bool { return exec.Command(h.binary, "status", "--socket", h.path("sock")).Run() == nil })
 }
 
