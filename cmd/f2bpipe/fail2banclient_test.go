@@ -122,3 +122,72 @@ func TestForeignServer(t *testing.T) {
 	f("[]\n", "get", "sshd", "banned")
 	f("Shutdown successful\n", "stop")
 }
+
+// TestOriginalClientStarts lets fail2ban's own client start our server, which it
+// configures by its stream, reload and stop it. The stored ban of the run before
+// is back in the next one: the stream says where the database is.
+func TestOriginalClientStarts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fail2ban takes seconds")
+	}
+	testenv.Python(t)
+	testenv.NeedNamespaces(t)
+	dir, err := os.MkdirTemp("", "f2boriginal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The client starts the server that stands beside it.
+	if err := os.Symlink(own, filepath.Join(dir, serverName)); err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile("/usr/bin/fail2ban-client")
+	if err != nil {
+		t.Skip(err)
+	}
+	for name, text := range map[string]string{
+		"fail2ban-client": string(script), "a.log": "", "action.d/nothing.conf": "[Definition]\nactionban =\n", "filter.d/plain.conf": "[Definition]\nfailregex = ^failure from <HOST>$\n",
+		"fail2ban.conf": "[Definition]\nloglevel = INFO\nlogtarget = DIR/f2b.log\nsyslogsocket = auto\nallowipv6 = auto\nsocket = DIR/s\npidfile = DIR/pid\n" +
+			"dbfile = DIR/db.sqlite3\ndbpurgeage = 1d\ndbmaxmatches = 10\n[Thread]\n",
+		"jail.conf": "[sshd]\nenabled = true\nbackend = polling\nfilter = plain\naction = nftables[type=allports]\nlogpath = DIR/a.log\nmaxretry = 5\nbantime = 1h\nfindtime = 10m\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("cp", "/etc/fail2ban/action.d/nftables.conf", filepath.Join(dir, "action.d")).CombinedOutput(); err != nil {
+		t.Skipf("%s", out)
+	}
+	t.Cleanup(func() { killServer(filepath.Join(dir, "pid"), dir) })
+	f := func(want string, words ...string) {
+		t.Helper()
+		cmd := exec.Command("unshare", append([]string{"-n", "/usr/bin/python3", filepath.Join(dir, "fail2ban-client"), "-c", dir}, words...)...)
+		cmd.Env = append(os.Environ(), "PYTHONPATH=/usr/lib/python3/dist-packages")
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		if err := cmd.Run(); err != nil || stdout.String() != want {
+			log, _ := os.ReadFile(filepath.Join(dir, "f2b.log"))
+			t.Fatalf("%q: %v\n%s\n%s\nwant %s\n%s", words, err, stdout.String(), stderr.String(), want, log)
+		}
+	}
+	f("Server ready\n", "start")
+	f("Status\n|- Number of jail:\t1\n`- Jail list:\tsshd\n", "status")
+	f("5\n", "get", "sshd", "maxretry")
+	f("Current database file is:\n`- "+dir+"/db.sqlite3\n", "get", "dbfile")
+	f("1\n", "set", "sshd", "banip", "203.0.113.1")
+	f("OK\n", "reload")
+	f("['203.0.113.1']\n", "get", "sshd", "banned")
+	f("OK\n", "restart", "sshd")
+	f("['203.0.113.1']\n", "get", "sshd", "banned")
+	f("Shutdown successful\nServer ready\n", "restart")
+	f("['203.0.113.1']\n", "get", "sshd", "banned")
+	f("Shutdown successful\n", "stop")
+}
