@@ -96,13 +96,13 @@ func TestLogIsDebians(t *testing.T) {
 	// Whom a batch of lines ignores we write before what it finds.
 	fail("a.log", "198.51.100.7", "203.0.113.9")
 	both(2)
-	fail("a.log", "192.0.2.1", "192.0.2.1")
+	fail("a.log", "192.0.2.101", "192.0.2.101")
 	both(3) // the ban with them
-	fail("a.log", "192.0.2.1", "192.0.2.1")
+	fail("a.log", "192.0.2.101", "192.0.2.101")
 	both(3) // already banned
 	fail("b.log", "2001:db8::1", "2001:db8::1")
 	both(3)
-	ask("set sshd unbanip 192.0.2.1")
+	ask("set sshd unbanip 192.0.2.101")
 	ask("set sshd banip 203.0.113.77")
 	both(2)
 	ask("set sshd attempt 203.0.113.78 x y")
