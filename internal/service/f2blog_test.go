@@ -1,13 +1,19 @@
 package service
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math"
+	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/logtarget"
+	"github.com/f2bpipe/f2bpipe/internal/stock"
 	"github.com/f2bpipe/f2bpipe/internal/testenv"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
@@ -89,4 +95,117 @@ func TestOnlyBansReadAsBans(t *testing.T) {
 	if strings.TrimSpace(string(got)) != "203.0.113.1" {
 		t.Errorf("recidive bans %q in\n%s", got, log.String())
 	}
+}
+
+// TestRecidiveReadsOurLog bans by two jails; a third, of the stock filter over
+// our own log, takes it from there, once for each.
+func TestRecidiveReadsOurLog(t *testing.T) {
+	tr := newSite(t)
+	tr.write("jail.local", jailText("web", "maxretry = 1")+jailText("mail", "maxretry = 1")+
+		jailText("recidive", "filter = recidive", "logpath = DIR/f2b.log", "maxretry = 2", "findtime = 1d", "bantime = 1w"))
+	tr.log("web.log")
+	tr.log("mail.log")
+	out := fileLog(t, tr.path("f2b.log"))
+	out.Print(logtarget.Info, loggerServer, false, "the file is there") // a jail wants it at its start
+	waitFile(t, tr.path("f2b.log"), "the file is there")
+	s := tr.start(func(c *Config) { c.Out, c.Options.Stock = out, stock.FS() })
+	tr.log("web.log", failed("203.0.113.1", "203.0.113.2")...)
+	tr.log("mail.log", failed("203.0.113.2", "203.0.113.3")...)
+	s.out.wait(t, 1, `"ban"`, `"recidive"`, "203.0.113.2")
+	waitFile(t, tr.path("f2b.log"), "[recidive] Ban 203.0.113.2")
+	if n := s.out.times(`"ban"`, `"recidive"`); n != 1 {
+		t.Errorf("%d bans by recidive", n)
+	}
+}
+
+// fileLog opens a log that is a file.
+func fileLog(t *testing.T, path string) *logtarget.Log {
+	t.Helper()
+	out, err := logtarget.New(logtarget.Config{Target: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(out.Close)
+	return out
+}
+
+// waitFile returns when a file holds a text.
+func waitFile(t *testing.T, path, text string) {
+	t.Helper()
+	tick, late := time.NewTicker(time.Millisecond), time.After(20*time.Second)
+	defer tick.Stop()
+	for {
+		if b, _ := os.ReadFile(path); strings.Contains(string(b), text) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("%s never holds %q", path, text)
+		}
+	}
+}
+
+// TestUnwritableLog: with a full disk under the log the service goes on banning,
+// and says so; once the log can be written nothing of the bans is missing.
+func TestUnwritableLog(t *testing.T) {
+	tr := newSite(t)
+	tr.write("jail.local", jailText("web"))
+	tr.log("web.log")
+	out, err := logtarget.New(logtarget.Config{Target: "/dev/full", Stderr: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	s := tr.start(func(c *Config) { c.Out = out })
+	tr.log("web.log", failed("203.0.113.1", "203.0.113.1")...)
+	s.out.wait(t, 1, `"ban"`, "203.0.113.1")
+	tick, late := time.NewTicker(time.Millisecond), time.After(20*time.Second)
+	defer tick.Stop()
+	for !strings.Contains(strings.Join(s.degraded(), "\n"), "log: /dev/full takes no lines: ") {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("degraded: %q", s.degraded())
+		}
+	}
+	if text := s.summary(); !strings.Contains(text, "degraded: log: /dev/full takes no lines") {
+		t.Errorf("the service manager is told %q", text)
+	}
+	if err := (verbs{s.Service}).ChangeServer(t.Context(), "logtarget", tr.path("f2b.log")); err != nil {
+		t.Fatal(err)
+	}
+	waitFile(t, tr.path("f2b.log"), "NOTICE  [web] Ban 203.0.113.1\n")
+	if d := s.degraded(); len(d) != 0 {
+		t.Errorf("degraded still: %q", d)
+	}
+}
+
+// TestLogIsRotated moves the log away and asks for another, by signal and by command.
+func TestLogIsRotated(t *testing.T) {
+	tr := newSite(t)
+	tr.write("jail.local", jailText("web"))
+	path := tr.path("f2b.log")
+	out := fileLog(t, path)
+	s := tr.start(func(c *Config) { c.Out = out })
+	roll := func(n int, ask func() error) {
+		t.Helper()
+		out.Print(logtarget.Info, loggerServer, false, fmt.Sprintf("before %d", n))
+		waitFile(t, path, fmt.Sprintf("before %d", n))
+		if err := os.Rename(path, fmt.Sprint(path, ".", n)); err != nil {
+			t.Fatal(err)
+		}
+		if err := ask(); err != nil {
+			t.Fatal(err)
+		}
+		waitFile(t, path, "fail2ban.server         ["+fmt.Sprint(os.Getpid())+"]: INFO    rollover performed on "+path+"\n")
+	}
+	roll(1, func() error { return syscall.Kill(syscall.Getpid(), syscall.SIGUSR1) })
+	roll(2, func() error {
+		rolled, err := (verbs{s.Service}).FlushLogs(t.Context())
+		if err == nil && !rolled {
+			err = errors.New("not rolled")
+		}
+		return err
+	})
 }

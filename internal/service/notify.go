@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/f2bpipe/f2bpipe/internal/logtarget"
 )
 
 // statusEvery is the time between two STATUS lines for systemd.
@@ -77,6 +80,11 @@ func (s *Service) summary() string {
 		text += ", NOT ENFORCED: " + reason
 	} else if enforced < banned {
 		text += fmt.Sprintf(", %d not enforced", banned-enforced)
+	}
+	for _, what := range s.degraded() {
+		if !strings.HasPrefix(what, "kernel: ") { // that has been said
+			text += ", degraded: " + logtarget.Text(what)
+		}
 	}
 	return text
 }

@@ -140,6 +140,33 @@ func TestPrefixPackets(t *testing.T) {
 	s.log.wait(t, 1, "NOTICE  [own] Ban fd00:0:0:1::2\n")
 }
 
+// TestFail2banLayoutBansSingly: under fail2ban's names every address is its own.
+func TestFail2banLayoutBansSingly(t *testing.T) {
+	tr := newSite(t)
+	tr.write("jail.local", jailText("web", "maxretry = 3", "subnet-ban = yes[members=2]"))
+	tr.log("web.log")
+	s := tr.start(func(c *Config) { c.Fail2ban = true })
+	var lines []string
+	for range 3 {
+		lines = append(lines, failed("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4")...)
+	}
+	tr.log("web.log", lines...)
+	for i := 1; i <= 4; i++ {
+		s.log.wait(t, 1, fmt.Sprintf("NOTICE  [web] Ban 2001:db8::%d\n", i))
+	}
+	v := verbs{s.Service}
+	if _, err := v.Ban(t.Context(), "web", []string{"2001:db8:1::/64"}); err != nil {
+		t.Fatal(err)
+	}
+	if is, err := v.IsBanned(t.Context(), "web", "2001:db8:1::1"); is || err != nil {
+		t.Errorf("a member of a network that was banned by command is banned: %v, %v", is, err)
+	}
+	s.log.wait(t, 1, "NOTICE  [web] Ban 2001:db8:1::/64\n")
+	if n := s.log.times("/64\n"); n != 1 {
+		t.Errorf("%d networks banned", n)
+	}
+}
+
 // TestSubnetBanPackets: the network of three who were banned is banned whole,
 // but not one that somebody ignored is in.
 func TestSubnetBanPackets(t *testing.T) {
