@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
 	max_message = 64 << 10,
@@ -233,7 +234,7 @@ static void values(f2b_journal *f, const char *name, unsigned char **at) {
 	*at = p;
 }
 
-int f2b_next(f2b_journal *f, unsigned char *buf, size_t cap, int max, int message_only, const char **extra, int *end) {
+int f2b_next(f2b_journal *f, unsigned char *buf, size_t cap, int max, int message_only, const char **extra, int polls, int usec, int *end) {
 	unsigned char *at = buf;
 	int n = 0;
 	size_t most = max_entry;
@@ -247,6 +248,11 @@ int f2b_next(f2b_journal *f, unsigned char *buf, size_t cap, int max, int messag
 		if (r < 0)
 			return n ? n : r;
 		if (r == 0) {
+			if (n == 0 && polls-- > 0) {
+				struct timespec pause = {.tv_nsec = usec * 1000L};
+				(void)nanosleep(&pause, NULL);
+				continue;
+			}
 			*end = 1;
 			break;
 		}

@@ -114,9 +114,9 @@ func (l *libsystemd) addMatches(alternatives [][]string) error {
 	return nil
 }
 
-func (l *libsystemd) next(n int, entry func(*journalEntry)) (got int, end bool, err error) {
+func (l *libsystemd) next(n int, wait polling, entry func(*journalEntry)) (got int, end bool, err error) {
 	var atEnd C.int
-	got = int(C.f2b_next(l.j, l.buf, packSize, C.int(n), l.messageOnly, l.extra, &atEnd))
+	got = int(C.f2b_next(l.j, l.buf, packSize, C.int(n), l.messageOnly, l.extra, C.int(wait.looks), C.int(wait.every.Microseconds()), &atEnd))
 	if got < 0 {
 		return 0, false, fmt.Errorf("next entry: %w", syscall.Errno(-got))
 	}

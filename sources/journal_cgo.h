@@ -30,5 +30,6 @@ int f2b_test(f2b_journal *j, const char *cursor);
 // field to 1 KiB. Then come the values of the fields that extra names (up to
 // f2b_extra, NULL ends them), each as the number of its bytes with their lengths
 // (uint32) and, for every value that the field has, its length (uint32) and bytes.
-// cap is at least 128 KiB.
-int f2b_next(f2b_journal *j, unsigned char *buf, size_t cap, int max, int message_only, const char **extra, int *end);
+// cap is at least 128 KiB. Where there is no entry it looks again, polls times,
+// usec apart: out here a look costs a fraction of what a timer of Go's does.
+int f2b_next(f2b_journal *j, unsigned char *buf, size_t cap, int max, int message_only, const char **extra, int polls, int usec, int *end);

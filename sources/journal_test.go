@@ -230,7 +230,7 @@ func TestJournalCursorOfEveryEntry(t *testing.T) {
 	}
 	var cursors []string
 	for range entries {
-		if n, _, err := h.next(1, keep); n != 1 || err != nil {
+		if n, _, err := h.next(1, polling{}, keep); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
 		c, err := h.cursor()
@@ -245,7 +245,7 @@ func TestJournalCursorOfEveryEntry(t *testing.T) {
 		}
 		got = nil
 		for n := 1; n > 0; {
-			if n, _, err = h.next(1000, keep); err != nil {
+			if n, _, err = h.next(1000, polling{}, keep); err != nil {
 				t.Fatal(err)
 			}
 		}

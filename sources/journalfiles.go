@@ -55,6 +55,8 @@ var journalDirs = []string{"/var/log/journal", "/run/log/journal"}
 // readable says why nothing of a journal can be read: libsystemd opens one of
 // which it may not read a single file, or that is not there, without a word.
 func readable(o JournalOptions) error {
+	var denied error
+	found := false
 	patterns := o.Files
 	if len(patterns) == 0 {
 		dirs := []string{o.Path}
@@ -62,11 +64,12 @@ func readable(o JournalOptions) error {
 			dirs = journalDirs
 		}
 		for _, dir := range dirs {
+			if _, err := os.ReadDir(dir); errors.Is(err, fs.ErrPermission) {
+				found, denied = true, err
+			}
 			patterns = append(patterns, filepath.Join(dir, "*.journal"), filepath.Join(dir, "*", "*.journal"))
 		}
 	}
-	var denied error
-	found := false
 	for _, pattern := range patterns {
 		names, _ := filepath.Glob(pattern)
 		for _, name := range names {
