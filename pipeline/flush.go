@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -21,6 +22,12 @@ type FlusherConfig struct {
 	// made it pointless, and none is tried again: for a dry run that prints.
 	Ordered bool
 }
+
+// ErrDeferred is the error of an order that a sink has not looked at yet: it
+// stands again, in its place, and until the sink takes it another order may
+// change it or cancel it. A sink that needs long for one order defers the others;
+// its flusher is a Background one.
+var ErrDeferred = errors.New("deferred")
 
 // Flusher carries the ledger's orders to one sink. What has not gone out is a
 // set, not a queue: an order for an ID changes the one that stands for it, and

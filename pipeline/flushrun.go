@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -63,15 +64,23 @@ func (f *Flusher) flush(ctx context.Context, l *Ledger, clock *Clock) {
 	f.collect()
 	f.sink.Apply(ctx, clock.Now(), f.orders)
 	f.mu.Lock()
+	var deferred []*item
 	for i, it := range f.items {
 		o := &f.orders[i]
-		if o.Err != nil && !f.cfg.Ordered {
+		switch {
+		case o.Err == nil || f.cfg.Ordered:
+		case f.cfg.Background && errors.Is(o.Err, ErrDeferred):
+			if f.deferItem(it) {
+				deferred = append(deferred, it)
+			}
+		default:
 			f.refuse(it)
 		}
 		if !f.cfg.Background {
 			f.answers = append(f.answers, answer{it.held, it.counted, o.Err})
 		}
 	}
+	f.queue = append(deferred, f.queue...)
 	f.mu.Unlock()
 	// The ledger first: who waited for an answer may ask the ledger for it.
 	l.answered(f, f.answers, clock.Now())
@@ -116,6 +125,27 @@ func (f *Flusher) collect() {
 	f.letIn()
 }
 
+// deferItem says whether an order that the sink has not looked at stands again. A
+// newer one for the same ban goes on alone, knowing that this one never went out.
+func (f *Flusher) deferItem(it *item) bool {
+	newer := f.pending[it.key]
+	switch {
+	case newer == nil:
+		it.queued = true
+		f.live++
+		f.pending[it.key] = it
+		return true
+	case it.verb == VerbBan && newer.verb == VerbUnban && it.tries == 0:
+		f.cancel(newer)
+	case it.verb == VerbBan && newer.verb == VerbProlong:
+		newer.verb = VerbBan
+	case it.verb == VerbUnban && newer.verb == VerbBan:
+		newer.verb = VerbProlong
+	}
+	newer.tries = max(newer.tries, it.tries)
+	return false
+}
+
 // refuse keeps an order that the sink could not carry out for another try. If
 // the ledger has given a newer one for the ban, that one goes on alone, and no
 // longer counts on what the sink should have had.
@@ -158,8 +188,8 @@ func (f *Flusher) retry() {
 	f.refused = resting
 }
 
-// abandon answers everybody who waits with err and returns the number of
-// orders that the sink does not have.
+// abandon answers everybody who waits with err and returns the number of orders
+// that the sink does not have; those that nobody waits for count in Pending only.
 func (f *Flusher) abandon(err error) (lost int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -168,6 +198,9 @@ func (f *Flusher) abandon(err error) (lost int) {
 			w.answer(it.key.id, err)
 		}
 		it.waits = nil
+	}
+	if f.cfg.Background {
+		return 0
 	}
 	return f.live + f.resting
 }

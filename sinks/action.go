@@ -124,6 +124,15 @@ func parseBlock(s string) (block, error) {
 	return b, nil
 }
 
+// Check says whether the action can be expressed in nf_tables at all.
+func (a *Action) Check() error {
+	if _, err := a.parseMatch(); err != nil {
+		return err
+	}
+	_, err := parseBlock(a.Block)
+	return err
+}
+
 // match is the traffic that an Action refuses, understood.
 type match struct {
 	protocols []byte      // numbers; empty: every protocol

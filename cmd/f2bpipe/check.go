@@ -31,7 +31,7 @@ func (*checkCmd) Help() string {
     "name", "disabled" (by an error),
     "filter": null or {"name", "file" (that was taken; "stock:…" is built in), "files" (all that was read), "stock",
                "replaces" (the file on disk that the built-in one is taken for, or ""), "regexes", "maxlines"},
-    "actions": [{"name", "file", "files", "by": "nftables" or "" (not carried out), "reason"}],
+    "actions": [{"name", "file", "files", "by": "nftables" (ours, in its place), "command", "python3" or "" (not carried out), "reason"}],
     "logs": [{"path", "tail", "files" (none: waited for)}],
     "journal": null or {"matches": [["FIELD=VALUE", "+", …]]},
     "slow": [{"index" (in failregex), "file", "line", "regex", "cost": "every line" or "prefregex"}]}]`
@@ -119,11 +119,11 @@ func printCheckedJail(w io.Writer, j *service.CheckedJail) {
 		line("slow", "%s: failregex %d needs no certain text: %s", config.Value{File: re.File, Line: re.Line}.Place(), re.Index, cost)
 	}
 	for _, a := range j.Actions {
-		if a.By == "" {
-			line("action", "%s from %s: not carried out: %s", a.Name, a.File, a.Reason)
-			continue
+		how := map[string]string{"": "not carried out", "nftables": "by our nftables", "command": "by its commands", "python3": "by python3"}[a.By]
+		if a.Reason != "" {
+			how += ": " + a.Reason
 		}
-		line("action", "%s from %s: by our %s", a.Name, a.File, a.By)
+		line("action", "%s from %s: %s", a.Name, a.File, how)
 	}
 	for _, l := range j.Logs {
 		switch {

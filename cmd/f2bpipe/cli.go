@@ -48,6 +48,8 @@ type commands struct {
 	Dump    dumpCmd    `cmd:"" help:"Print the configuration as the commands that fail2ban-client -d prints."`
 	Config  configCmd  `cmd:"" help:"Show the value of every option and the file and line it comes from."`
 	Version versionCmd `cmd:"" help:"Show the version."`
+
+	ActionRunner actionRunnerCmd `cmd:"" hidden:"" help:"Run the commands of actions for a service, which starts it."`
 }
 
 // configFlag is the flag of every command that reads the configuration.

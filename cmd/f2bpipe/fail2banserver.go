@@ -33,7 +33,7 @@ func (t *theirs) runServer(ctx context.Context, out *bufio.Writer) error {
 		return err
 	}
 	defer log.Close()
-	s, err := service.New(service.Config{
+	cfg := service.Config{
 		Options: options, Socket: t.socket, PidFile: t.pidFile, Version: theirVersion, Fail2ban: true,
 		Log: slog.New(log.Handler("fail2ban.server")), Out: log, Await: t.async,
 		Ready: func() {
@@ -43,7 +43,13 @@ func (t *theirs) runServer(ctx context.Context, out *bufio.Writer) error {
 			_ = out.Flush() // nobody may listen
 			letGo()
 		},
-	})
+	}
+	// A client may stream actions that no file has.
+	if r := spawnRunner(nil, cfg.Log); r != nil {
+		defer r.Close()
+		cfg.Runner = r
+	}
+	s, err := service.New(cfg)
 	if err != nil {
 		return err
 	}

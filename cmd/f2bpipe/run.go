@@ -33,6 +33,9 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 	c.doorFlags.over(&cfg)
 	if c.DryRun {
 		cfg.DryRun = pipeline.Sink(&sinks.DryRun{W: s.out, JSON: c.JSON})
+	} else if r := spawnRunner(&cfg.Options, cfg.Log); r != nil {
+		defer r.Close()
+		cfg.Runner = r
 	}
 	svc, err := service.New(cfg)
 	if err != nil {

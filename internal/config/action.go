@@ -42,6 +42,11 @@ type Action struct {
 	// parameters, [Init], name and actname; tags in them are not replaced.
 	Init []Param
 
+	// Canonical, where the action is one that drops packets (IsDropper), is the
+	// same action with a placeholder for each parameter that only says what is
+	// dropped, where and how; nil: it could not be read so.
+	Canonical *Action
+
 	// Python is the path of a Python action, which has no commands; its
 	// parameters are Params.
 	Python string
@@ -86,6 +91,9 @@ func (r *actionReader) read(t text) error {
 		return err
 	}
 	r.commandsOf(&a, opts, d.init)
+	if IsDropper(a.Name) {
+		a.Canonical = r.canonical(a.Name, a.Init)
+	}
 	r.actions = append(r.actions, a)
 	return nil
 }

@@ -119,7 +119,7 @@ func (l *loader) unknownOption(jail, name string, v text) {
 
 // ownOptions are the options that f2bpipe has and fail2ban has not, or only in
 // a later release than the client that jailOptions follows.
-var ownOptions = []string{"skip_if_nologs", "systemd_if_nologs", "logtype", "mode", "counter", "stockfilters", "expiry", "scope", "kill-sockets", "blindalarm", "guard", "ipv6-prefix", "subnet-ban"}
+var ownOptions = []string{"skip_if_nologs", "systemd_if_nologs", "logtype", "mode", "counter", "stockfilters", "expiry", "scope", "kill-sockets", "blindalarm", "guard", "ipv6-prefix", "subnet-ban", "native-actions"}
 
 // variableOptions are what fail2ban's stock jail.conf, and nothing else, gives
 // a meaning to by %(…)s; another jail.conf need not read them.

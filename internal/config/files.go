@@ -20,6 +20,8 @@ type loader struct {
 	problems Problems
 	// mentioned is what references returns.
 	mentioned map[string]bool
+	// canonicals are the actions that canonical has read, by name and parameters.
+	canonicals map[string]*Action
 }
 
 func newLoader(o Options) *loader {

@@ -85,6 +85,9 @@ func (r *jailReader) effective() map[string]Value {
 	for k, v := range jailDefaults {
 		out[k] = Value{Text: v}
 	}
+	if r.opt.NativeActions != "" {
+		out["native-actions"] = Value{Text: r.opt.NativeActions}
+	}
 	own := r.parser.sections[r.name]
 	for _, s := range []*section{r.parser.defaults, own} {
 		for _, k := range s.keys {

@@ -37,6 +37,8 @@ type Options struct {
 	// Files are shared by several Loads and LoadFilters that agree on Dir, Stock and
 	// Superseded: each file is read and parsed once. nil: none are.
 	Files *Files
+	// NativeActions is the default of a jail's option native-actions.
+	NativeActions string
 }
 
 // Config is a configuration that was read: plain values, never changed afterwards.

@@ -46,8 +46,8 @@ type CheckedAction struct {
 	Name   string   `json:"name"`
 	File   string   `json:"file"`
 	Files  []string `json:"files"`
-	By     string   `json:"by"`     // nftables, or empty: not carried out
-	Reason string   `json:"reason"` // why it is not carried out
+	By     string   `json:"by"`     // nftables (in its place), command, python3, or empty: not carried out
+	Reason string   `json:"reason"` // why it is not carried out, or not in nftables
 }
 
 // CheckedLog is one logpath and the files that it means now; without any, it
@@ -162,8 +162,13 @@ func checkedAction(a *config.Action, j *jail) CheckedAction {
 	case j == nil:
 		out.Reason = "the jail is disabled"
 	case slices.Contains(j.dropBy, a.ActName):
-		out.By = "nftables"
+		out.By = byNFTables
 	default:
+		for _, x := range j.actions {
+			if x.name == a.ActName {
+				out.By, out.Reason = x.by, x.note
+			}
+		}
 		for _, o := range j.other {
 			if o.action == a.ActName {
 				out.Reason = o.reason

@@ -205,7 +205,7 @@ logpath = `+logs+`/none.log
 			t.Errorf("action %+v", a)
 		}
 	}
-	if !slices.Equal(by, []string{"t nftables", "u nftables", "o ", "dummy "}) {
+	if !slices.Equal(by, []string{"t nftables", "u nftables", "o nftables", "dummy command"}) {
 		t.Errorf("plain: actions %q", by)
 	}
 	if l := plain.Logs; len(l) != 2 || !slices.Equal(l[0].Files, []string{logs + "/a.log", logs + "/b.log"}) || l[0].Tail || len(l[1].Files) != 0 || !l[1].Tail || plain.Journal != nil {

@@ -2,8 +2,6 @@ package service
 
 import (
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +20,7 @@ type jail struct {
 	matcher   matchers.JailFilter
 	drop      *sinks.Action // how its addresses are dropped; nil: no action of it drops
 	dropBy    []string      // the actions that drop is made of
+	actions   []*action     // its other actions
 	other     []omitted
 	blind     time.Duration // blindalarm
 	kernel    kernelOptions
@@ -99,46 +98,8 @@ func (k *compiler) jail(c *config.Jail) (*jail, error) {
 			errs = append(errs, err)
 		}
 	}
-	if j.drop != nil {
-		j.drop.Scope, j.drop.KillSockets = kernel.scope, kernel.killSockets
-	}
+	j.scope()
 	return j, errors.Join(errs...)
-}
-
-// addAction decides how an action is carried out.
-func (j *jail) addAction(a *config.Action) error {
-	drop, err := dropAction(a)
-	switch {
-	case err != nil:
-		v := paramOf(a, "port")
-		if own := j.config.Options["port"]; own.Text == v.Text {
-			v = own // port="%(port)s" stands in jail.conf, what is wrong with it in the jail
-		}
-		return wrongOption(j.config, "port", v, fmt.Errorf("action %s: %w", a.Name, err))
-	case drop != nil && j.drop == nil:
-		j.drop, j.dropBy = drop, []string{a.ActName}
-	case drop != nil && joins(j.drop, drop):
-		for _, p := range drop.Protocols {
-			if !slices.Contains(j.drop.Protocols, p) {
-				j.drop.Protocols = append(j.drop.Protocols, p)
-			}
-		}
-		j.dropBy = append(j.dropBy, a.ActName)
-	case drop != nil:
-		j.other = append(j.other, omitted{a.ActName, "it drops by other ports than " + j.dropBy[0] + " or in another way: a jail drops in one"})
-	case a.Python != "":
-		j.other = append(j.other, omitted{a.ActName, "it is written in Python"})
-	default:
-		j.other = append(j.other, omitted{a.ActName, "only those that drop packets are"})
-	}
-	return nil
-}
-
-// joins says whether two drop actions differ in their protocols alone, as
-// fail2ban's jails write it for TCP and UDP.
-func joins(a, b *sinks.Action) bool {
-	return slices.Equal(a.Ports, b.Ports) && a.Block == b.Block && a.Classic.AllPorts == b.Classic.AllPorts &&
-		len(a.Protocols) > 0 && len(b.Protocols) > 0
 }
 
 // compileRules compiles the regular expressions of a filter or jail.
@@ -176,66 +137,4 @@ func texts(vs []config.Value) []string {
 		out = append(out, v.Text)
 	}
 	return out
-}
-
-// droppers are the families of stock actions whose whole effect is to drop a
-// source's packets: our own sink carries them out.
-var droppers = []string{"nftables", "iptables", "firewallcmd"}
-
-// paramOf returns a parameter of the action, or what its [Init] has for it.
-func paramOf(a *config.Action, name string) config.Value {
-	// Parameters come before [Init] in the list, and the first of a name holds.
-	for _, params := range [][]config.Param{a.Params, a.Init} {
-		for _, p := range params {
-			if p.Name == name {
-				return p.Value
-			}
-		}
-	}
-	return config.Value{}
-}
-
-// dropAction returns how the action drops, nil where it is no stock drop
-// action. The error is the ports'.
-func dropAction(a *config.Action) (*sinks.Action, error) {
-	family := ""
-	for _, d := range droppers {
-		if a.Name == d || strings.HasPrefix(a.Name, d+"-") {
-			family = d
-		}
-	}
-	if family == "" {
-		return nil, nil
-	}
-	param := func(name string) string { return paramOf(a, name).Text }
-	out := &sinks.Action{Protocols: words(param("protocol")), Block: blockType(param("blocktype"))}
-	if family == "nftables" {
-		if param("type") == "custom" {
-			return nil, nil // rule_match-custom is text for nft
-		}
-		out.Classic = classicOf(a)
-	}
-	out.Classic.AllPorts = strings.HasSuffix(a.Name, "-allports") || param("type") == "allports"
-	if !out.Classic.AllPorts {
-		ports, err := sinks.ParsePorts(param("port"))
-		if err != nil {
-			return nil, err
-		}
-		out.Ports = ports
-	}
-	return out, nil
-}
-
-// blockType turns an iptables target into the verdict that it stands for. What
-// has tags in it (<rejecttype>) is a reject.
-func blockType(s string) string {
-	s = strings.ToLower(strings.TrimSpace(s))
-	if strings.HasPrefix(s, "reject") && strings.ContainsAny(s, "<") {
-		return "reject"
-	}
-	return s
-}
-
-func words(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' })
 }

@@ -49,6 +49,9 @@ func (s *Service) degraded() []string {
 	if why := s.out.Trouble(); why != "" {
 		all["log"] = fmt.Sprintf("%s takes no lines: %s", s.out.Target(), why)
 	}
+	for name, why := range s.actionTroubles() {
+		all[name] = why
+	}
 	out := []string{}
 	for _, part := range slices.Sorted(maps.Keys(all)) {
 		out = append(out, part+": "+all[part])

@@ -46,5 +46,5 @@ func sameIgnore(a, b *config.Jail) bool { return reflect.DeepEqual(ignoreRules(a
 // their line, for tags of its ignorecommand.
 func needsFields(j *jail) bool {
 	r := ignoreRules(j.config)
-	return r.NeedsFields()
+	return r.NeedsFields() || j.wantsFields()
 }

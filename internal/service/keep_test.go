@@ -36,7 +36,7 @@ func keeper(t *testing.T) (tr *site, start func() *running) {
 	netns := namespace(t)
 	tr = newSite(t)
 	tr.write("fail2ban.local", "[Definition]\ndbfile = DIR/db/fail2ban.sqlite3\n")
-	tr.write("action.d/nftables.conf", "[Definition]\nactionban = true\n[Init]\nport = 0:65535\nprotocol = tcp\n")
+	tr.write("action.d/nftables.conf", stockNFTables(tr.t))
 	tr.write("filter.d/session.conf", `[Definition]
 failregex = ^ (?:session <F-MLFID>\d+</F-MLFID>)? <F-NOFAIL>user</F-NOFAIL> <F-USER>\S+</F-USER>$
             ^ (?:session <F-MLFID>\d+</F-MLFID>)? failed from <HOST>$
@@ -101,6 +101,7 @@ func TestRestart(t *testing.T) {
 	if n := s.log.times("Found 203.0.113.1"); n != 0 {
 		t.Errorf("%d lines were read twice", n)
 	}
+	until(t, "the bans are in the kernel", func() bool { return s.status(t, "web").Enforced == 1 })
 	web := s.status(t, "web")
 	if web.Failed.Current != 1 || web.Banned.Current != 1 || web.Enforced != 1 {
 		t.Errorf("web %+v", web)

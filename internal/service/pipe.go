@@ -75,13 +75,13 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	s.restore(ctx, s.jails())
 	input, err := s.pipeInput(p)
 	if err != nil {
-		return nil, errors.Join(err, s.closeStore(), s.leaveKernel())
+		return nil, errors.Join(err, s.closeActions(false), s.closeStore(), s.leaveKernel())
 	}
 	runCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	s.stop = stop
 	line := pipeline.New(pipeline.Config{
-		Window: s.window, Ledger: s.ledger, Clock: s.clock, Flushers: []*pipeline.Flusher{s.flusher}, Ignore: judge{s.guard, s}, Networks: s.networks, History: s.history, Store: s.checkpoints(), Watch: p.Watch, Log: s.log, NoBeat: true,
+		Window: s.window, Ledger: s.ledger, Clock: s.clock, Flushers: s.flushers(), Ignore: judge{s.guard, s}, Networks: s.networks, History: s.history, Store: s.checkpoints(), Watch: p.Watch, Log: s.log, NoBeat: true,
 		Sources: []pipeline.Reading{{Name: input.Name, Source: &pipeSource{input: input.Input, pipe: p}, Workers: p.Workers, Batches: 2*p.Workers + 2}},
 	})
 	var serving sync.WaitGroup
@@ -104,7 +104,7 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	serving.Wait()
 	out := s.piped(input)
 	// The bans stay: their elements end by themselves.
-	return out, errors.Join(err, s.closeStore(), s.leaveKernel())
+	return out, errors.Join(err, s.closeActions(false), s.closeStore(), s.leaveKernel())
 }
 
 // owner decides who carries the decisions out: a dry run prints them, a service

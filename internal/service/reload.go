@@ -243,8 +243,9 @@ func sameRest(a, b *jail) bool {
 		}
 		return out
 	}
-	return slices.Equal(paths(a), paths(b)) && slices.Equal(a.other, b.other) && a.blind == b.blind && a.kernel == b.kernel && a.idle == b.idle &&
-		a.stopped == b.stopped && sameJournal(a, b) && sameIncrement(a.config, b.config) && sameIgnore(a.config, b.config)
+	return slices.Equal(paths(a), paths(b)) && slices.Equal(a.other, b.other) && slices.EqualFunc(a.actions, b.actions, (*action).same) &&
+		a.blind == b.blind && a.kernel == b.kernel && a.idle == b.idle && a.stopped == b.stopped && sameJournal(a, b) &&
+		sameIncrement(a.config, b.config) && sameIgnore(a.config, b.config)
 }
 
 // checkDrops refuses what the sink cannot express, before anything is changed.
@@ -286,6 +287,7 @@ func (s *Service) carryOut(ctx context.Context, c *change) {
 	for _, j := range c.added {
 		s.announce(j)
 	}
+	s.changeActions(c.jails)
 	for _, j := range c.removed {
 		s.end(ctx, j)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/f2bpipe/f2bpipe/internal/stock"
 	"github.com/f2bpipe/f2bpipe/internal/testenv"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
@@ -199,9 +200,8 @@ func TestReloadInTheKernel(t *testing.T) {
 	}
 	defer unix.Close(netns)
 	tr := newSite(t)
-	tr.write("action.d/nftables.conf", "[Definition]\nactionban = true\n[Init]\nport = 0:65535\nprotocol = tcp\n")
 	tr.write("jail.local", jailText("web", `action = nftables[port="80,443"]`)+jailText("mail", `action = nftables[port="25"]`)+jailText("mute"))
-	s := tr.start(func(c *Config) { c.DryRun, c.NetNS = nil, netns })
+	s := tr.start(func(c *Config) { c.DryRun, c.NetNS, c.Options.Stock = nil, netns, stock.FS() })
 	ban := func(jail, addr string) {
 		t.Helper()
 		if n, err := (verbs{s.Service}).Ban(t.Context(), jail, []string{addr}); n != 1 || err != nil {
@@ -214,9 +214,9 @@ func TestReloadInTheKernel(t *testing.T) {
 		t.Fatalf("ruleset: %s", rules)
 	}
 
-	// An action that cannot be expressed changes nothing.
-	tr.write("jail.local", jailText("web", `action = nftables[port="8080", blocktype="explode"]`)+jailText("mute"))
-	if _, err := s.Reload(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "explode") {
+	// An action whose ports mean nothing changes nothing.
+	tr.write("jail.local", jailText("web", `action = nftables[port="nosuchport"]`)+jailText("mute"))
+	if _, err := s.Reload(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "nosuchport") {
 		t.Errorf("got %v", err)
 	}
 	if rules := ruleset(t); strings.Contains(rules, "8080") || !strings.Contains(rules, "203.0.113.2") {

@@ -13,6 +13,7 @@ import (
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/internal/ignore"
 	"github.com/f2bpipe/f2bpipe/internal/logtarget"
+	"github.com/f2bpipe/f2bpipe/internal/runner"
 	"github.com/f2bpipe/f2bpipe/matchers"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 	"github.com/f2bpipe/f2bpipe/sinks"
@@ -32,6 +33,9 @@ type Config struct {
 	NetNS   int           // file descriptor of the network namespace to ban in; 0: the process's
 	// Fail2ban runs under fail2ban's names: in its nftables layout, where the bans end with us.
 	Fail2ban bool
+	// Runner runs the commands of actions; nil: this process does. Who made it
+	// closes it.
+	Runner runner.Runner
 	// UnitJob asks for the type of systemd's job for the service; nil: systemd is asked where it has started us.
 	UnitJob func(context.Context) (string, error)
 	Log     *slog.Logger
@@ -69,19 +73,22 @@ type Service struct {
 	nft     *sinks.Kernel // nil in a dry run
 	gate    *gate         // before the sink
 	flusher *pipeline.Flusher
-	line    *pipeline.Pipeline // while it runs
-	window  *pipeline.Window
-	ledger  *pipeline.Ledger
-	stop    context.CancelFunc // ends Run
-	stopped atomic.Bool        // by a command
-	again   atomic.Bool        // Run ends with ErrRestart
-	down    chan struct{}      // closed when Run has stopped everything but the sockets
-	paused  pause
-	files   *sources.Files // nil: no file is followed
-	alarm   alarm
-	keep    keeping
-	history *history
-	trouble trouble
+	actions actions // beside the sink
+	// plainRoute is that of a jail without actions beside the sink.
+	plainRoute []*pipeline.Flusher
+	line       *pipeline.Pipeline // while it runs
+	window     *pipeline.Window
+	ledger     *pipeline.Ledger
+	stop       context.CancelFunc // ends Run
+	stopped    atomic.Bool        // by a command
+	again      atomic.Bool        // Run ends with ErrRestart
+	down       chan struct{}      // closed when Run has stopped everything but the sockets
+	paused     pause
+	files      *sources.Files // nil: no file is followed
+	alarm      alarm
+	keep       keeping
+	history    *history
+	trouble    trouble
 
 	settings  serverSettings
 	decisions decisions
@@ -106,6 +113,10 @@ type Service struct {
 // New reads the configuration and compiles every enabled jail. A jail that has
 // an error is logged and left out; the error says that nothing can run.
 func New(cfg Config) (*Service, error) {
+	if cfg.Fail2ban {
+		// What fail2ban has nftables do stands in its layout; the rest runs as written.
+		cfg.Options.NativeActions = nativeNFTables
+	}
 	s := newService(cfg, pipeline.WallClock())
 	var r *reading
 	if cfg.Await {
@@ -215,16 +226,14 @@ func (s *Service) open(observer pipeline.Observer) error {
 	s.flusher = pipeline.NewFlusher(s.gate, cfg)
 	s.wards.start(s.clock.Now())
 	s.networks = s.newNetworks()
+	s.plainRoute = []*pipeline.Flusher{s.flusher}
 	s.ledger = pipeline.NewLedger(pipeline.LedgerConfig{Route: s.route, Wide: s.networks != nil, Observer: observer, History: s.history, Keep: s.keep.store != nil})
-	if s.cfg.DryRun == nil {
-		s.window.KeepMatches(pipeline.DefaultMatchBytes)
+	if s.cfg.DryRun != nil {
+		return nil
 	}
-	return nil
+	s.window.KeepMatches(pipeline.DefaultMatchBytes)
+	return s.openActions()
 }
-
-// route returns where a jail's orders go. It is called with the ledger locked,
-// and neither blocks nor calls it.
-func (s *Service) route(*pipeline.Jail) []*pipeline.Flusher { return []*pipeline.Flusher{s.flusher} }
 
 // Run bans until ctx is done or a command stops it. What becomes of the bans in
 // the kernel then depends on who ends it (stop.go).
@@ -260,7 +269,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		s.announce(j)
 	}
 	p := pipeline.New(pipeline.Config{
-		Window: s.window, Ledger: s.ledger, Clock: s.clock, Sources: s.sources(), Flushers: []*pipeline.Flusher{s.flusher},
+		Window: s.window, Ledger: s.ledger, Clock: s.clock, Sources: s.sources(), Flushers: s.flushers(),
 		Stay: true, StopTimeout: stopTimeout, Ignore: judge{s.guard, s}, Networks: s.networks, History: s.history, Store: s.checkpoints(), Watch: watcher{s}, Log: s.log,
 	})
 	s.line = p
@@ -281,6 +290,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	serving.Go(func() { s.wards.run(serveCtx, s.clock) })
 	serving.Go(func() { s.diagnoseLeaks(serveCtx) })
 	serving.Go(func() { s.measure(serveCtx) })
+	s.startActions(s.actions.all())
 	// The socket answers until the pipeline has drained: commands are the
 	// pipeline's. A stop is answered when everything else is done.
 	if !s.cfg.Await {
@@ -293,7 +303,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	close(s.drained)
 	s.joiners.Wait()
 	working.Wait()
-	err = errors.Join(err, s.closeStore(), s.closeKernel(s.ended(signals)), doors.close())
+	err = errors.Join(err, s.closeActions(true), s.closeStore(), s.closeKernel(s.ended(signals)), doors.close())
 	close(s.down)
 	serving.Wait()
 	if err = errors.Join(err, serveErr); err == nil && s.again.Load() {
@@ -314,7 +324,5 @@ func (s *Service) announce(j *jail) {
 	if path, is := s.unwritten(j); is {
 		s.log.Warn("the jail reads our log from a file that we do not write: run with --logtarget config", "jail", j.config.Name, "file", path)
 	}
-	for _, o := range j.other {
-		s.log.Warn("action is not carried out", "jail", j.config.Name, "action", o.action, "reason", o.reason)
-	}
+	s.announceActions(j)
 }

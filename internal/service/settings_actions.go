@@ -142,6 +142,7 @@ func (v verbs) ChangeAction(ctx context.Context, name, action, property, value s
 // setProperty sets a property of an action of commands, as fail2ban's client
 // does. The action is the draft's own; what its slices hold is not.
 func setProperty(a *config.Action, name, value string) error {
+	a.Canonical = nil // recognize looks again
 	if command := commandsOf(a)[name]; command != nil {
 		*command = commanded(value)
 		return nil

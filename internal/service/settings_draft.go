@@ -76,6 +76,7 @@ func (s *Service) editJail(ctx context.Context, name string, change func(next *j
 	if err := change(state, c); err != nil {
 		return err
 	}
+	s.recognize(c)
 	next, err := compile(c)
 	if err != nil {
 		return err

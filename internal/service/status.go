@@ -34,6 +34,7 @@ type Status struct {
 	Recent   []RecentBan    `json:"recent"` // the last bans, the newest first
 	Log      LogStatus      `json:"log"`
 	Networks NetworkStatus  `json:"networks"`
+	Runner   RunnerStatus   `json:"runner"`
 }
 
 // ConfigStatus is what the service was configured by, when it was read.
@@ -66,12 +67,13 @@ type JailStatus struct {
 		NoDate  int64 `json:"no_date"`
 		NoID    int64 `json:"no_id"`
 	} `json:"lines"`
-	Guard      GuardStatus `json:"guard"`
-	Leaked     int         `json:"leaked"`      // failures of somebody whose ban was in the kernel for more than a second
-	TooComplex int64       `json:"too_complex"` // searches that were given up
-	Profile    JailProfile `json:"profile"`
-	Blind      string      `json:"blind"`    // why the filter seems not to fit the log; empty: it seems to
-	Degraded   string      `json:"degraded"` // why the jail sees nothing of its log now; empty: it does
+	Guard      GuardStatus    `json:"guard"`
+	Leaked     int            `json:"leaked"`      // failures of somebody whose ban was in the kernel for more than a second
+	TooComplex int64          `json:"too_complex"` // searches that were given up
+	Profile    JailProfile    `json:"profile"`
+	Blind      string         `json:"blind"`    // why the filter seems not to fit the log; empty: it seems to
+	Degraded   string         `json:"degraded"` // why the jail sees nothing of its log now; empty: it does
+	Actions    []ActionStatus `json:"actions"`
 }
 
 // SourceStatus is the state of one input.
@@ -98,7 +100,7 @@ type CounterStatus struct {
 func (v verbs) status(a StatusArgs) (*Status, error) {
 	out := &Status{Version: v.cfg.Version, Jails: []JailStatus{}, Sources: []SourceStatus{}, Config: ConfigStatus{v.cfg.Options.Dir, v.other}}
 	out.Enforced, out.Reason = v.enforced()
-	out.Kernel = v.kernelStatus()
+	out.Kernel, out.Runner = v.kernelStatus(), v.runnerStatus()
 	out.Store, out.Degraded = v.storeStatus(), v.degraded()
 	var of *pipeline.Jail
 	if j := v.jail(a.Jail); j != nil {
@@ -146,6 +148,7 @@ func (v verbs) jailStatus(j *jail) JailStatus {
 	out.Guard = v.wards.status(j.identity)
 	out.Blind = v.alarm.text(j.identity)
 	out.Degraded = v.journalProblem(j)
+	out.Actions = v.actionStatus(j)
 	if j.matcher.Filter != nil {
 		for _, re := range j.matcher.Filter.Failregex() {
 			out.TooComplex += re.TooComplexCount()

@@ -201,6 +201,7 @@ func (s *Service) draft(sj *control.StreamJail) (*jail, error) {
 			return nil, err
 		}
 	}
+	s.recognize(c)
 	j, err := compile(c)
 	if err != nil {
 		return nil, err

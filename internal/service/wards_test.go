@@ -21,7 +21,7 @@ func (c *cable) wired(cfg *Config) { cfg.DryRun, cfg.NetNS = nil, c.netns }
 
 // dropping writes a drop action.
 func (tr *site) dropping() {
-	tr.write("action.d/nftables.conf", "[Definition]\nactionban = true\n[Init]\nport = 0:65535\nprotocol = tcp\n")
+	tr.write("action.d/nftables.conf", stockNFTables(tr.t))
 }
 
 // TestGuardPackets: whoever is ourselves, a gateway or logged in by ssh stays

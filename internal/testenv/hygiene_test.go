@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"internal/logtarget":      {},
 	"internal/store":          {"pipeline"},
 	"internal/ignore":         {"pipeline"},
+	"internal/runner":         {"internal/config", "internal/stock"},
 	"internal/testenv":        {},
 	"bench/gen":               {},
 	"bench/latency":           {},
