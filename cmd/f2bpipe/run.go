@@ -17,6 +17,7 @@ type runCmd struct {
 	JSON   bool   `name:"json" help:"With --dry-run: one JSON object a decision."`
 	doorFlags
 	kernelFlags
+	storeFlags
 	logFlags
 }
 
@@ -28,7 +29,7 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 	}
 	defer out.Close()
 	cfg := service.Config{
-		Options: c.kernelFlags.over(c.options()), Other: c.other(), Socket: c.Socket, Version: version, Log: slog.New(out.Handler("fail2ban.server")), Out: out,
+		Options: c.storeFlags.over(c.kernelFlags.over(c.options())), Other: c.other(), Socket: c.Socket, Version: version, Log: slog.New(out.Handler("fail2ban.server")), Out: out,
 	}
 	c.doorFlags.over(&cfg)
 	if c.DryRun {
