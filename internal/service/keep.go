@@ -31,8 +31,9 @@ type keeping struct {
 	store  *store.Store                 // nil: nothing is kept
 	memory map[string][]pipeline.Memory // of the matchers of the run before, by input; until the input is there
 
-	last   atomic.Int64 // when the last checkpoint was written, nanoseconds; 0: none yet
-	events bool         // only bans are kept: a pipe's counts and positions are nobody's
+	restored int          // bans of the run before
+	last     atomic.Int64 // when the last checkpoint was written, nanoseconds; 0: none yet
+	events   bool         // only bans are kept: a pipe's counts and positions are nobody's
 }
 
 // keepBy takes the options of the store from fail2ban.conf.

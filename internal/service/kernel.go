@@ -49,6 +49,7 @@ func (s *Service) reconcile(ctx context.Context) {
 	case <-time.After(settling):
 		// The sink has logged what is wrong, and tries again.
 		_ = s.nft.Reconcile()
+		s.tidy()
 	case <-ctx.Done():
 	}
 }
