@@ -72,6 +72,60 @@ func newCable(t *testing.T) *cable {
 	return c
 }
 
+// container joins a third namespace, and hands on 10.0.0.1:8080 to it (10.2.0.2:80).
+func (c *cable) container() {
+	c.t.Helper()
+	inner := &cable{t: c.t}
+	cmd := exec.Command("sleep", "600")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	inner.pid = cmd.Process.Pid
+	c.host(fmt.Sprintf("link add bridge type veth peer name eth0 netns %d", inner.pid), "addr add 10.2.0.1/24 dev bridge", "link set bridge up")
+	inner.client("link set lo up", "addr add 10.2.0.2/24 dev eth0", "link set eth0 up", "route add default via 10.2.0.1")
+	for _, args := range [][]string{
+		{"sysctl", "-q", "-w", "net.ipv4.ip_forward=1"}, // of the namespace: sysctl inherits the thread's
+		{"nft", "add", "table", "ip", "docker"},
+		{"nft", "add", "chain", "ip", "docker", "pre", "{ type nat hook prerouting priority dstnat; }"},
+		{"nft", "add", "rule", "ip", "docker", "pre", "ip daddr 10.0.0.1 tcp dport 8080 dnat to 10.2.0.2:80"},
+	} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			c.t.Fatalf("%q: %v: %s", args, err, out)
+		}
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		file, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", inner.pid))
+		if err == nil {
+			err = unix.Setns(int(file.Fd()), unix.CLONE_NEWNET)
+			file.Close()
+		}
+		if err == nil {
+			inner.serve("10.2.0.2:80")
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		c.t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; {
+		conn, err := c.dial("10.1.0.2", "10.0.0.1:8080")
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("no way to the container: %v", err)
+		}
+	}
+}
+
 // host runs ip in the test's namespace, client in the client's.
 func (c *cable) host(lines ...string) {
 	c.t.Helper()

@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -49,18 +50,41 @@ func (s *Service) diagnose(j *jail, id pipeline.ID) string {
 	case open > 0:
 		return fmt.Sprintf("its connection to port %d was open before: its packets are refused, and what the service logs is its end (kill-sockets = yes ends it at once)", open)
 	}
+	if why := s.forwarded(j, from); why != "" {
+		return why
+	}
 	if why := s.offloaded(); why != "" {
 		return why
 	}
 	if family := s.noListener(j, from.Addr().Is4()); family != "" {
 		return family
 	}
-	text := "no connection of it reaches this host: the log has the address of a proxy's client (X-Forwarded-For, PROXY protocol, a CDN), and its packets come from the proxy: ban it there"
-	if s.classic() {
-		text += fmt.Sprintf("; or the service is in a container, whose packets are forwarded: chain %s of hook %s, priority %s, does not see them (take our own layout, or chain_hook=prerouting)",
-			orElse(j.drop.Classic.Chain, "f2b-chain"), orElse(j.drop.Classic.Hook, "input"), orElse(j.drop.Classic.Priority, "-1"))
+	return "no connection of it reaches this host: the log has the address of a proxy's client (X-Forwarded-For, PROXY protocol, a CDN), " +
+		"and its packets come from the proxy: ban it there"
+}
+
+// forwarded says what becomes of connections that this host only hands on, to a
+// container or to another host.
+func (s *Service) forwarded(j *jail, from netip.Prefix) string {
+	flows, err := flowsOf(s.cfg.NetNS, from)
+	if err != nil {
+		return ""
 	}
-	return text
+	for _, f := range flows {
+		translated := f.answers.IsValid() && f.answers != f.to.Addr()
+		port := f.to.Port()
+		switch c := j.drop.Classic; {
+		case !translated && s.wards.owns(f.to.Addr()):
+		case s.classic() && orElse(c.Hook, "input") == "input":
+			return fmt.Sprintf("its connection to port %d is handed on to %s, such as a container: chain %s of hook input, priority %s, does not see what is forwarded "+
+				"(take our own layout, or chain_hook=prerouting)", port, f.answers, orElse(c.Chain, "f2b-chain"), orElse(c.Priority, "-1"))
+		case !hasPort(j.drop.Ports, port):
+			return fmt.Sprintf("its connection to port %d is handed on to %s, and that port is not among those of the action (%s)", port, f.answers, portsText(j.drop))
+		case !translated && j.drop.Scope != sinks.ScopeAll:
+			return fmt.Sprintf("its connection to %s is neither for this host nor translated by it: scope = all refuses that too", f.to)
+		}
+	}
+	return ""
 }
 
 func orElse(text, otherwise string) string {

@@ -83,3 +83,30 @@ func TestLeakPackets(t *testing.T) {
 		t.Errorf("%d diagnoses", n)
 	}
 }
+
+// TestLeakThroughAContainer: fail2ban's layout does not see what is handed on to
+// a container; the packets go on, and the log says why. In our own layout the
+// same ban holds.
+func TestLeakThroughAContainer(t *testing.T) {
+	c := newCable(t)
+	c.container()
+	tr := newSite(t)
+	tr.dropping()
+	tr.write("jail.local", jailText("web", `action = nftables[port="8080"]`))
+	tr.log("web.log")
+	s := tr.start(c.wired, func(cfg *Config) { cfg.Fail2ban = true })
+	tr.log("web.log", failed("10.1.0.2", "10.1.0.2")...)
+	enforced(t, s, "web", 1)
+	c.passes("10.0.0.1:8080", "10.1.0.2")
+	tick, late := time.NewTicker(100*time.Millisecond), time.After(20*time.Second)
+	defer tick.Stop()
+	for s.log.times("Leak of ") < 1 {
+		select {
+		case <-tick.C:
+			tr.log("web.log", failed("10.1.0.2")...)
+		case <-late:
+			t.Fatal("no diagnosis")
+		}
+	}
+	s.log.wait(t, 1, "WARNING [web] Leak of 10.1.0.2: ", "its connection to port 8080 is handed on to 10.2.0.2, such as a container: chain f2b-chain of hook input, priority -1, does not see what is forwarded")
+}

@@ -171,6 +171,14 @@ func (w *wards) is(id pipeline.ID, nowNanos int64) wardKind {
 	return 0
 }
 
+// owns says whether an address is one of our own.
+func (w *wards) owns(a netip.Addr) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	_, ok := w.own[a]
+	return ok
+}
+
 // inside says whether somebody is in a network: one of our own, a gateway, or
 // one who has logged in, connected now or not.
 func (w *wards) inside(network netip.Prefix) bool {
