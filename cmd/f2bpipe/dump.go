@@ -8,7 +8,8 @@ import (
 
 type dumpCmd struct {
 	configFlag
-	All bool `help:"Dump every jail, as if it were enabled."`
+	All    bool `help:"Dump every jail, as if it were enabled."`
+	Pretty bool `name:"dp" aliases:"dump-pretty" help:"Lay the commands out to be read, as fail2ban-client --dp does."`
 }
 
 // Run prints the commands, one a line as Python prints them, and what is wrong
@@ -20,7 +21,11 @@ func (c *dumpCmd) Run(s *streams) error {
 	}
 	tree, problems := config.Load(o)
 	for _, command := range tree.Dump() {
-		fmt.Fprintln(s.buffered, config.Repr(command))
+		text := config.Repr(command)
+		if c.Pretty {
+			text = pretty([]any(command))
+		}
+		fmt.Fprintln(s.buffered, text)
 	}
 	return problems.Err()
 }

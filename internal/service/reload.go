@@ -31,7 +31,7 @@ type Reloaded struct {
 }
 
 // ErrNoReload is the error of a reload where there is nothing to read: a pipe.
-var ErrNoReload = errors.New("this is a pipe: it has no configuration to read again")
+var ErrNoReload = errors.New("this is a pipe: its jails cannot be changed while it runs")
 
 // A reading is what one look at the configuration came to. Nothing is changed
 // by it.

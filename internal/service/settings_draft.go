@@ -85,8 +85,12 @@ func (s *Service) editJail(ctx context.Context, name string, change func(next *j
 	return s.apply(ctx, replaced(s.jails(), name, next))
 }
 
-// apply makes these the jails that run. The caller holds s.reloading.
+// apply makes these the jails that run; a pipe's are for its whole life. The
+// caller holds s.reloading.
 func (s *Service) apply(ctx context.Context, jails []*jail) error {
+	if s.files == nil {
+		return ErrNoReload
+	}
 	c, err := s.plan("", &reading{jails: jails})
 	if err != nil {
 		return err

@@ -14,7 +14,8 @@ import (
 // serverSettings are the options of the service that fail2ban.conf has and
 // clients read and change. Safe for concurrent use.
 type serverSettings struct {
-	mu sync.Mutex
+	changing sync.Mutex // one change at a time
+	mu       sync.Mutex
 	control.ServerSettings
 	allowIPv6 string
 }
@@ -65,6 +66,8 @@ func (v verbs) ServerSettings(context.Context) (control.ServerSettings, error) {
 
 // ChangeServer implements control.Settings.
 func (v verbs) ChangeServer(_ context.Context, option, value string) error {
+	v.settings.changing.Lock()
+	defer v.settings.changing.Unlock()
 	now := v.settings.get()
 	var err error
 	switch option {
@@ -128,6 +131,9 @@ func purgeAge(value string) (time.Duration, error) {
 func (v verbs) keepsDatabase(now, value string) error {
 	if strings.EqualFold(now, value) || now == "" && strings.EqualFold(value, "none") {
 		return nil
+	}
+	if len(v.jails()) == 0 {
+		return control.ErrorValue("the database of a service that runs cannot be changed: name it in fail2ban.conf and restart")
 	}
 	return &control.Exception{Module: "builtins", Name: "RuntimeError", Args: []any{"Cannot change database when there are jails present"}}
 }

@@ -21,7 +21,8 @@ func (r *running) command(t *testing.T, line string) any {
 // its lines cause changes with it, and what it has counted stays.
 func TestSettingsTakeEffect(t *testing.T) {
 	tr := newSite(t)
-	tr.write("jail.local", jailText("web", "maxretry = 3"))
+	tr.write("jail.local", jailText("web", "maxretry = 3")+
+		jailText("beside", "maxretry = 100", "logpath = DIR/second.log", "failregex = ^ login refused from <HOST>$"))
 	tr.log("web.log", "begin")
 	tr.log("second.log", "begin")
 	s := tr.start()
@@ -68,6 +69,7 @@ func TestSettingsTakeEffect(t *testing.T) {
 	// At rest: what is written then is not looked at.
 	set("idle|on")
 	tr.log("second.log", "login refused from 203.0.113.11")
+	s.log.wait(t, 1, "[beside] Found 203.0.113.11 ")
 	set("idle|off")
 	tr.log("second.log", "login refused from 203.0.113.12")
 	banned("203.0.113.12")
