@@ -64,22 +64,67 @@ func jailTable(s screen, st *service.Status) {
 	t := table{columns: []column{
 		{name: "JAIL", left: true, least: 8}, {name: "FAILING"}, {name: "FAILED", minor: 2}, {name: "BANNED"}, {name: "BANS", minor: 3},
 		{name: "ENFORCED", minor: 1}, {name: "LEAKED", minor: 4}, {name: "GUARDED", minor: 5},
+		{name: "ACTIONS", left: true, minor: 6, least: 12},
 	}}
-	row := func(name, colour string, n service.Totals) {
+	row := func(name, colour string, n service.Totals, actions cell) {
 		enforced := plain(n.Enforced)
 		if n.Enforced < n.Banned {
 			enforced.colour = red
 		}
 		t.add(cell{printable([]byte(name)), colour}, plain(n.Failing), plain(n.Failed), plain(n.Banned), plain(n.Bans), enforced,
-			alarming(yellow, n.Leaked), alarming(yellow, n.Guarded))
+			alarming(yellow, n.Leaked), alarming(yellow, n.Guarded), actions)
 	}
 	for _, j := range st.Jails {
-		row(j.Name, "", service.TotalsOf(j))
+		row(j.Name, "", service.TotalsOf(j), actionCell(j.Actions))
 	}
 	if len(st.Jails) > 1 {
-		row("all", bold, st.Totals)
+		row("all", bold, st.Totals, cell{})
 	}
 	t.print(s)
+}
+
+// actionCell says which actions of a jail our own sink carries out, which are
+// commands, and which are nothing.
+func actionCell(actions []service.ActionStatus) cell {
+	var words []string
+	colour := ""
+	for _, a := range actions {
+		switch {
+		case a.By == "":
+			words, colour = append(words, a.Name+" NOT carried out"), yellow
+		case a.Problem != "":
+			words, colour = append(words, a.Name+" by "+a.By+" FAILS"), red
+		case a.By == "nftables":
+			words = append(words, a.Name+" native")
+		default:
+			words = append(words, a.Name+" by "+a.By)
+		}
+	}
+	c := plain(strings.Join(words, ", "))
+	c.colour = colour
+	return c
+}
+
+// actionLines tells the rest of a jail's actions.
+func actionLines(s screen, actions []service.ActionStatus) {
+	for _, a := range actions {
+		text, colour := "by "+a.By, ""
+		switch a.By {
+		case "":
+			text, colour = "not carried out", yellow
+		case "nftables":
+			text = "native: carried out in the kernel, without a command"
+		default:
+			text += fmt.Sprintf(": %d done, %d failed, %d wait", a.Done, a.Failed, a.Pending)
+		}
+		if a.Reason != "" {
+			text += "; " + a.Reason
+		}
+		if a.Problem != "" {
+			text, colour = text+"; FAILS: "+a.Problem, red
+		}
+		s.line(colour, "action %s: %s", a.Name, text)
+	}
 }
 
 // jailLines tells the rest of one jail.
@@ -92,6 +137,7 @@ func jailLines(s screen, j *service.JailStatus) {
 	}
 	l := j.Lines
 	s.line("", "lines: %d matched, %d ignored, %d too old, %d without a date, %d without an address", l.Matched, l.Ignored, l.TooOld, l.NoDate, l.NoID)
+	actionLines(s, j.Actions)
 	s.line("", "refused: %d packets, %d bytes", j.Refused.Packets, j.Refused.Bytes)
 	if g := j.Guard; g != (service.GuardStatus{}) {
 		s.line(yellow, "guard: %d bans of our own addresses, %d of gateways, %d of ssh peers were kept from being", g.Own, g.Gateway, g.SSH)

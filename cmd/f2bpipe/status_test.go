@@ -18,6 +18,7 @@ func sampleStatus() *service.Status {
 	for _, name := range []string{"sshd", "a-jail-with-quite-a-long-name"} {
 		j := service.JailStatus{Name: name, Enforced: 1, Leaked: 3}
 		j.Failed.Current, j.Failed.Total, j.Banned.Current, j.Banned.Total = 2, 12, 2, 7
+		j.Actions = []service.ActionStatus{{Name: "nftables", By: "nftables"}, {Name: "mail", By: "command", Done: 3, Problem: "exit status 1: " + hostile}, {Name: "x", Reason: "no python3"}}
 		j.Banned.List = []string{"192.0.2.7", hostile}
 		st.Jails = append(st.Jails, j)
 	}
@@ -54,7 +55,7 @@ func TestStatusFits(t *testing.T) {
 			}
 		}
 		if width == 0 || width == 200 {
-			for _, want := range []string{`5 failures, ban no. 2: user \x1b[31mred\u202e\n] Ban 192.0.2.1`, "by command", "2001:db8::/64", "permanent", "gone"} {
+			for _, want := range []string{`5 failures, ban no. 2: user \x1b[31mred\u202e\n] Ban 192.0.2.1`, "by command", "nftables native, mail by command FAILS, x NOT carried out", "2001:db8::/64", "permanent", "gone"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("width %d: no %q in\n%s", width, want, text)
 				}
@@ -70,6 +71,9 @@ func TestStatusColours(t *testing.T) {
 	printStatus(screen{Writer: &b, width: 80, colour: true}, sampleStatus(), true)
 	printStatus(screen{Writer: &plain, width: 80}, sampleStatus(), true)
 	text := b.String()
+	if !strings.Contains(plain.String(), "\naction nftables: native: ") || !strings.Contains(plain.String(), "\naction mail: by command: 3 done, 0 failed, 0 wait; FAILS: exit status 1: user \\x1b") {
+		t.Errorf("no actions in %s", plain.String())
+	}
 	if !strings.Contains(text, "\x1b[32menforced\x1b[0m") || !strings.Contains(text, "\x1b[31m1\x1b[0m") {
 		t.Errorf("no colours in %q", text)
 	}
