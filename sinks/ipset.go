@@ -3,6 +3,7 @@ package sinks
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -284,8 +285,14 @@ func (s *ipset) clear() error {
 	return errors.Join(errs...)
 }
 
-// left looks for the sets.
+// left looks for the sets. Where the kernel has not loaded ipset it is not asked:
+// that would load it.
 func (s *ipset) left() (bool, error) {
+	if _, err := os.Stat("/sys/module"); err == nil {
+		if _, err := os.Stat("/sys/module/ip_set"); err != nil {
+			return false, nil
+		}
+	}
 	for _, name := range ipsetNames {
 		if s.do("look at", name, ipsetCmdHeader, ipsetMessage(name)) == nil {
 			return true, nil

@@ -45,7 +45,7 @@ func steps() int {
 	case os.Getenv("F2BPIPE_SOAK") == "1":
 		return 10_000
 	case testing.Short():
-		return 200
+		return 100
 	}
 	return 600
 }
@@ -180,8 +180,12 @@ func TestModelExpiry(t *testing.T) {
 	k := newKernel(t, Config{Now: time.Now})
 	k.set("sshd", Action{})
 	m := make(model)
+	length := 4 * time.Second
+	if testing.Short() {
+		length = 1500 * time.Millisecond // bans of a second end within
+	}
 	began := time.Now()
-	for time.Since(began) < 4*time.Second {
+	for time.Since(began) < length {
 		k.now = time.Now().UnixNano()
 		var orders []pipeline.Order
 		for range 1 + r.IntN(20) {

@@ -70,6 +70,6 @@ func kernelLines(w io.Writer, k *service.KernelStatus) {
 		fmt.Fprintf(w, "enforced by %s: %s\n", k.By, printable([]byte(k.Coarse)))
 	}
 	if k.Healed > 0 {
-		fmt.Fprintf(w, "somebody else removed bans from the kernel %d times; they were put back (f2bpipe pause stops that)\n", k.Healed)
+		fmt.Fprintf(w, "removed from the kernel by somebody else and put back: %d times (f2bpipe pause stops that)\n", k.Healed)
 	}
 }
