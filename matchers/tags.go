@@ -86,11 +86,28 @@ func ExpandTags(pattern string, dns UseDNS) string {
 		}
 		return tag
 	})
+	if !hasGlobalFlag(out) {
+		return out // nearly always
+	}
 	// Twice: matches that share a byte are found one at a time.
 	for range 2 {
 		out = globalFlagRE.ReplaceAllString(out, "$1$2:")
 	}
 	return out
+}
+
+// hasGlobalFlag says whether (?letters) stands anywhere.
+func hasGlobalFlag(pattern string) bool {
+	for {
+		i := strings.Index(pattern, "(?")
+		if i < 0 {
+			return false
+		}
+		pattern = pattern[i+2:]
+		if rest := strings.TrimLeft(pattern, "abcdefghijklmnopqrstuvwxyz"); rest != pattern && strings.HasPrefix(rest, ")") {
+			return true
+		}
+	}
 }
 
 // UseDNS is the jail option usedns: what becomes of a host that is a name.

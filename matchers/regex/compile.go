@@ -33,7 +33,8 @@ type cont func(env) int32
 // build compiles syn for one of the machines.
 func build(syn *Syntax, fast bool) (*program, error) {
 	b := &builder{fast: fast, sets: map[string]*set{}}
-	b.prog = &program{groups: syn.Groups, slots: 2 * (syn.Groups + 1), bits: [][]int32{nil}}
+	memory := instMemory.Get().(*[]inst)
+	b.prog = &program{groups: syn.Groups, slots: 2 * (syn.Groups + 1), bits: [][]int32{nil}, insts: (*memory)[:0]}
 	b.prog.insts = append(b.prog.insts, inst{op: opFail})
 	b.conds.find(syn.Root, fast)
 	if b.conds.own {
@@ -47,7 +48,10 @@ func build(syn *Syntax, fast bool) (*program, error) {
 	if b.err != nil {
 		return nil, newError([]rune(syn.Pattern), b.err.Error(), -1)
 	}
+	*memory = b.prog.insts
 	b.prog.insts = slices.Clone(b.prog.insts) // without the room to grow
+	clear(*memory)
+	instMemory.Put(memory)
 	if fast {
 		optimise(b.prog)
 	} else {
@@ -62,6 +66,9 @@ func (b *builder) branch(alts []int32) int32 {
 	b.prog.branches = append(b.prog.branches, alts)
 	return int32(len(b.prog.branches) - 1)
 }
+
+// instMemory has *[]inst in which programs grow.
+var instMemory = sync.Pool{New: func() any { return new(make([]inst, 0, 256)) }}
 
 // emit appends an instruction.
 func (b *builder) emit(i inst) int32 {

@@ -8,7 +8,11 @@ import (
 // optimise gives the instructions of the fast machine their tables.
 func optimise(p *program) {
 	p.alts = make([]altTable, len(p.branches))
-	first, strict := firsts(p, false), firsts(p, true)
+	first := firsts(p, false)
+	strict := first
+	if slices.ContainsFunc(p.insts, func(i inst) bool { return i.op == opSpaceEnd }) {
+		strict = firsts(p, true)
+	}
 	dropJoins(p, first)
 	for pc := range p.insts {
 		i := &p.insts[pc]
@@ -194,8 +198,12 @@ func (s *set) within(o *set) bool {
 			return false
 		}
 	}
+	i := 0
 	for _, rg := range s.ranges {
-		if !slices.ContainsFunc(o.ranges, func(x Range) bool { return x.Lo <= rg.Lo && rg.Hi <= x.Hi }) {
+		for i < len(o.ranges) && o.ranges[i].Hi < rg.Hi {
+			i++
+		}
+		if i == len(o.ranges) || o.ranges[i].Lo > rg.Lo {
 			return false
 		}
 	}
