@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/f2bpipe/f2bpipe/matchers/literal"
 	"github.com/f2bpipe/f2bpipe/matchers/regex"
 )
 
@@ -60,11 +61,12 @@ type Filter struct {
 // A rule is one regular expression and what becomes of its groups.
 type rule struct {
 	re      *regex.Regexp
-	groups  []groupField // named groups
-	alts    []merge      // <F-ALT_X>: fill X where it is empty
-	tuples  []merge      // <F-TUPLE_X>: append to X
-	skips   []int        // groups of <SKIPLINES>
-	content int          // group of <F-CONTENT>
+	needs   []literal.Need // what a line that it matches must hold
+	groups  []groupField   // named groups
+	alts    []merge        // <F-ALT_X>: fill X where it is empty
+	tuples  []merge        // <F-TUPLE_X>: append to X
+	skips   []int          // groups of <SKIPLINES>
+	content int            // group of <F-CONTENT>
 }
 
 // groupField says that a group's text is a field's value.
@@ -123,7 +125,8 @@ func (f *Filter) compileRule(text string, flags regex.Flags) (*rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rule{re: re}
+	r := &rule{re: re, needs: literal.Needs(re.Syntax())}
+	re.Trim()
 	type complexName struct {
 		name   string
 		target string

@@ -35,12 +35,12 @@ func (p *prefilter) add(m *member, places cutPlaces) (first int) {
 	}
 	var pref []literal.Need
 	if f.pref != nil {
-		pref = place.split(literal.Needs(f.pref.re.Syntax()))
+		pref = place.split(f.pref.needs)
 	}
 	for _, r := range f.fail {
 		rule := literal.Rule{Cut: cut}
 		if m.view.decoder.keepsASCII() {
-			rule.Needs = [][]literal.Need{place.split(literal.Needs(r.re.Syntax())), pref}
+			rule.Needs = [][]literal.Need{place.split(r.needs), pref}
 		}
 		p.rules = append(p.rules, rule)
 	}

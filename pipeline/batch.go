@@ -75,27 +75,35 @@ type Feed struct {
 	full chan *Batch
 }
 
-// NewFeed returns a feed of n batches of BatchSize bytes each.
+// NewFeed returns a feed of n batches of BatchSize bytes each, which are made
+// when they are first gotten: an idle source never needs more than one.
 func NewFeed(n int) *Feed {
 	f := &Feed{free: make(chan *Batch, n), full: make(chan *Batch, n)}
 	for range n {
-		f.free <- &Batch{Data: make([]byte, 0, BatchSize)}
+		f.free <- nil
 	}
 	return f
+}
+
+// empty returns the batch ready to be filled.
+func empty(b *Batch) *Batch {
+	if b == nil {
+		return &Batch{Data: make([]byte, 0, BatchSize)}
+	}
+	b.Reset()
+	return b
 }
 
 // Get returns an empty batch to fill. It blocks until one is free or ctx is done.
 func (f *Feed) Get(ctx context.Context) (*Batch, error) {
 	select {
 	case b := <-f.free:
-		b.Reset()
-		return b, nil
+		return empty(b), nil
 	default:
 	}
 	select {
 	case b := <-f.free:
-		b.Reset()
-		return b, nil
+		return empty(b), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -137,6 +137,10 @@ func (s *Service) reload(ctx context.Context, a ReloadArgs) (*Reloaded, error) {
 	out := &Reloaded{Added: names(c.added), Changed: names(c.changed), Removed: names(c.removed), Disabled: append([]string{}, r.disabled...)}
 	out.Unchanged = len(c.jails) - len(c.added) - len(c.changed)
 	s.log.Info("reloaded", "added", out.Added, "changed", out.Changed, "removed", out.Removed, "unchanged", out.Unchanged, "disabled", out.Disabled)
+	select {
+	case s.grown <- struct{}{}:
+	default: // it is told already
+	}
 	return out, nil
 }
 

@@ -104,6 +104,7 @@ type Service struct {
 	joining    sync.Mutex     // held while journals are stopped and started
 	lateNumber int            // of the last journal that caught up
 	joiners    sync.WaitGroup // goroutines that wait for it
+	grown      chan struct{}  // has a token after a reload
 	drained    chan struct{}  // closed when the pipeline has drained
 
 	reloading sync.Mutex        // one reload at a time
@@ -152,7 +153,7 @@ func newService(cfg Config, clock *pipeline.Clock) *Service {
 	s := &Service{
 		down: make(chan struct{}), closing: make(chan struct{}),
 		cfg: cfg, log: cfg.Log, out: outOf(cfg), socket: cfg.Socket, clock: clock, inputs: map[string]*input{}, resolver: newResolver(),
-		journals: map[string]*journal{}, drained: make(chan struct{}),
+		journals: map[string]*journal{}, drained: make(chan struct{}), grown: make(chan struct{}, 1),
 		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {}, history: newHistory(),
 	}
 	s.guard = newGuard(cfg.Log, banLog{s.out})
@@ -277,6 +278,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	working.Go(func() { s.lookForBlind(ctx) })
 	working.Go(func() { s.report(ctx) })
 	working.Go(func() { s.tendStore(ctx) })
+	working.Go(func() { s.giveBack(ctx) })
 	if s.nft != nil {
 		s.gate.begin(s.flusher)
 		working.Go(func() { s.nft.Run(ctx) })

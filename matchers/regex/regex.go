@@ -9,7 +9,8 @@ import (
 // Regexp is a compiled pattern, safe for use by several goroutines at once,
 // each with a Machine of its own.
 type Regexp struct {
-	syn     *Syntax
+	syn     *Syntax // its Root is nil once Trim was called
+	flags   Flags
 	fast    *program
 	slow    func() *program // made when first needed
 	complex atomic.Int64
@@ -25,9 +26,9 @@ func Compile(pattern string, flags Flags) (*Regexp, error) {
 	if err != nil {
 		return nil, err
 	}
-	re := &Regexp{syn: syn, fast: fast}
+	re := &Regexp{syn: syn, flags: flags, fast: fast}
 	re.slow = sync.OnceValue(func() *program {
-		p, err := build(syn, false)
+		p, err := build(re.Syntax(), false)
 		if err != nil {
 			return nil
 		}
@@ -40,7 +41,22 @@ func Compile(pattern string, flags Flags) (*Regexp, error) {
 func (re *Regexp) String() string { return re.syn.Pattern }
 
 // Syntax returns the tree of the pattern.
-func (re *Regexp) Syntax() *Syntax { return re.syn }
+func (re *Regexp) Syntax() *Syntax {
+	syn := re.syn
+	if syn.Root == nil {
+		syn, _ = Parse(syn.Pattern, re.flags) // it was right before
+	}
+	return syn
+}
+
+// Trim lets go of the tree, which takes more memory than the program: Syntax,
+// and the first search that needs the memoised machine, parse the pattern
+// again. To be called before the first search.
+func (re *Regexp) Trim() {
+	trimmed := *re.syn
+	trimmed.Root = nil
+	re.syn = &trimmed
+}
 
 // Groups returns the number of capture groups without group 0.
 func (re *Regexp) Groups() int { return re.syn.Groups }
