@@ -8,7 +8,12 @@
 //
 // The jails that run are a slice that is only ever replaced: by Reload, which
 // reads and compiles everything before it changes anything. Their identities
-// stay, and with them counts, bans, sessions and positions.
+// stay, and with them counts, bans, sessions and positions. What fail2ban's
+// clients set, or stream, makes drafts of the jails' configuration that are
+// compiled and carried out in the same way: there is no other way to change one.
+//
+// A service that waits for its configuration (Config.Await) opens its socket
+// first, and the stages when a client has sent it.
 //
 // Pipe is the same over stdin or files to their end. Where a Service answers on
 // the socket already, a Pipe gives its decisions to that one: only one process

@@ -1,10 +1,13 @@
 package service
 
 import (
+	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/f2bpipe/f2bpipe/internal/control"
+	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
 // command sends a line of words to a service.
@@ -162,4 +165,19 @@ func TestSettingsRefused(t *testing.T) {
 	refused("ValueError", "Invalid log level", "set|loglevel|LOUD")
 	refused("Exception", "Failed to change log target", "set|logtarget|/nowhere/at/all/f2b.log")
 	refused("RuntimeError", "Cannot change database", "set|dbfile|/elsewhere")
+}
+
+// TestPipeKeepsItsJails asks a pipe's service to change its jails.
+func TestPipeKeepsItsJails(t *testing.T) {
+	s := newService(Config{Log: slog.New(slog.DiscardHandler)}, pipeline.WallClock())
+	s.setJails(withManual(nil))
+	v := verbs{s}
+	for _, err := range []error{
+		v.ChangeJail(t.Context(), Manual, control.Change{Option: "maxretry", Values: []string{"3"}}), v.AddJail(t.Context(), "new", "auto"),
+		v.StopJail(t.Context(), Manual), v.StopAllJails(t.Context()), v.Configure(t.Context(), &control.Stream{}),
+	} {
+		if !errors.Is(err, ErrNoReload) {
+			t.Errorf("got %v", err)
+		}
+	}
 }
