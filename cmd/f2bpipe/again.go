@@ -34,12 +34,16 @@ const selfExe = "/proc/self/exe"
 
 // again begins this process anew after a service that was asked to restart,
 // with the binary that stands there now: who watches over it sees the same
-// process. Any other error, or none, it returns.
-func again(err error) error {
+// process. Out of a sandbox there is no way, so that systemd begins it anew. Any
+// other error, or none, it returns.
+func again(err error, c *confinement) error {
 	if !errors.Is(err, service.ErrRestart) {
 		return err
 	}
-	return fmt.Errorf("restart: %w", syscall.Exec(program(), os.Args, os.Environ()))
+	if c != nil && c.inside && underSystemd() {
+		os.Exit(restartStatus)
+	}
+	return fmt.Errorf("restart: %w", syscall.Exec(program(), os.Args, c.environ()))
 }
 
 // doorFlags are the flags of a service for who watches over it.

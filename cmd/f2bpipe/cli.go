@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
+	"github.com/f2bpipe/f2bpipe/internal/sandbox"
 	"github.com/f2bpipe/f2bpipe/internal/stock"
 )
 
@@ -117,6 +118,9 @@ func run(args []string, std stdio) int {
 		return fail2banRegex(args, std)
 	case "fail2ban-client", serverName:
 		return fail2banProgram(args, std)
+	}
+	if len(args) == 3 && args[1] == openerName {
+		return status(sandbox.ServeOpener(args[2]), std.err)
 	}
 	if len(args) == 2 && args[1] == "journal-reader" {
 		return journalReader(std)

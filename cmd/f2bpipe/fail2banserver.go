@@ -15,9 +15,12 @@ import (
 // serve is the server in the foreground: it returns when it has ended.
 func (t *theirs) serve(ctx context.Context, out *bufio.Writer) bool {
 	unix.Umask(0o077)
-	err := t.runServer(ctx, out)
+	box, err := confined(t.options(), "", false)
+	if err == nil {
+		err = t.runServer(ctx, out, box)
+	}
 	_ = out.Flush() // nobody may listen
-	err = again(err)
+	err = again(err, box)
 	if err != nil {
 		t.fail("%v", err)
 		return t.fail("Could not start %s", serverName)
@@ -25,10 +28,10 @@ func (t *theirs) serve(ctx context.Context, out *bufio.Writer) bool {
 	return true
 }
 
-func (t *theirs) runServer(ctx context.Context, out *bufio.Writer) error {
+func (t *theirs) runServer(ctx context.Context, out *bufio.Writer, box *confinement) error {
 	options := t.options()
 	flags := logFlags{LogTarget: "config"}
-	log, err := flags.open(options, &streams{stdio: stdio{t.in, os.Stdout, os.Stderr}, buffered: out})
+	log, err := flags.open(options, &streams{stdio: stdio{t.in, os.Stdout, os.Stderr}, buffered: out}, box)
 	if err != nil {
 		return err
 	}
@@ -49,6 +52,7 @@ func (t *theirs) runServer(ctx context.Context, out *bufio.Writer) error {
 		defer r.Close()
 		cfg.Runner = r
 	}
+	box.over(&cfg)
 	s, err := service.New(cfg)
 	if err != nil {
 		return err

@@ -15,8 +15,9 @@ type logFlags struct {
 }
 
 // open opens the log that the flags and fail2ban.conf ask for. What is wrong
-// with fail2ban.conf the service says when it reads it.
-func (f *logFlags) open(o config.Options, s *streams) (*logtarget.Log, error) {
+// with fail2ban.conf the service says when it reads it. box is the sandbox that
+// the service is to live in; nil: none.
+func (f *logFlags) open(o config.Options, s *streams, box *confinement) (*logtarget.Log, error) {
 	main := service.MainOf(o)
 	cfg := logtarget.Config{Target: f.LogTarget, Level: f.LogLevel, SyslogSocket: main.SyslogSocket.Text, Stdout: s.out, Stderr: s.err}
 	if cfg.Target == "config" {
@@ -26,6 +27,9 @@ func (f *logFlags) open(o config.Options, s *streams) (*logtarget.Log, error) {
 		if _, err := logtarget.ParseLevel(main.LogLevel.Text); err == nil {
 			cfg.Level = main.LogLevel.Text
 		}
+	}
+	if err := box.log(&cfg); err != nil {
+		return nil, err
 	}
 	out, err := logtarget.New(cfg)
 	if err != nil {

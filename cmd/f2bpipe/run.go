@@ -19,11 +19,16 @@ type runCmd struct {
 	kernelFlags
 	storeFlags
 	logFlags
+	sandboxFlag
 }
 
 // Run runs the service until it is stopped.
 func (c *runCmd) Run(ctx context.Context, s *streams) error {
-	out, err := c.logFlags.open(c.options(), s)
+	box, err := confined(c.options(), c.Sandbox, true)
+	if err != nil {
+		return err
+	}
+	out, err := c.logFlags.open(c.options(), s, box)
 	if err != nil {
 		return err
 	}
@@ -32,6 +37,7 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 		Options: c.storeFlags.over(c.kernelFlags.over(c.options())), Other: c.other(), Socket: c.Socket, Version: version, Log: slog.New(out.Handler("fail2ban.server")), Out: out,
 	}
 	c.doorFlags.over(&cfg)
+	box.over(&cfg)
 	if c.DryRun {
 		cfg.DryRun = pipeline.Sink(&sinks.DryRun{W: s.out, JSON: c.JSON})
 	} else if r := spawnRunner(&cfg.Options, cfg.Log); r != nil {
@@ -44,7 +50,7 @@ func (c *runCmd) Run(ctx context.Context, s *streams) error {
 	}
 	err = svc.Run(ctx)
 	out.Close() // before a new beginning writes to it
-	return again(err)
+	return again(err, box)
 }
 
 // kernelFlags are our own options for the kernel's end. They win over the files.

@@ -36,7 +36,7 @@ var mainDefaults = []struct{ name, value string }{
 // mainOptions are all options of fail2ban.conf.
 var mainOptions = []string{
 	"loglevel", "logtarget", "syslogsocket", "socket", "pidfile", "allowipv6", "dbfile", "dbpurgeage", "dbmaxmatches",
-	"stacksize", "stockfilters", "expiry", "statussocket", "statusgroup",
+	"stacksize", "stockfilters", "expiry", "statussocket", "statusgroup", "sandbox",
 }
 
 var logLevels = []string{

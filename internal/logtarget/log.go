@@ -28,6 +28,8 @@ type Config struct {
 	Stdout        io.Writer
 	Stderr        io.Writer // both nil: the process's
 	JournalSocket string    // empty: journald's
+	// Open opens a target that is a file, for appending; nil: as it is.
+	Open func(path string) (*os.File, error)
 }
 
 // Log is a log in fail2ban's format. All methods are safe for concurrent use;
@@ -105,7 +107,7 @@ func (l *Log) open(s spec) sink {
 	case toJournal:
 		return &datagrams{path: l.cfg.JournalSocket, encode: s.journalEntry}
 	}
-	return &file{layout: s.layout, path: s.name}
+	return &file{layout: s.layout, path: s.name, by: l.cfg.Open}
 }
 
 // Lossy says of a line that it may be dropped where lines come faster than the

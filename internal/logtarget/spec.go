@@ -112,3 +112,11 @@ func isTrue(options map[string]string, name string, otherwise bool) bool {
 	}
 	return false
 }
+
+// File returns the path of a logtarget that is a file, or "".
+func File(target string) string {
+	if s, err := parseSpec(target); err == nil && s.kind == toFile {
+		return s.name
+	}
+	return ""
+}

@@ -55,7 +55,8 @@ func (l layout) block(b []byte, list []record) ([]byte, int) {
 type file struct {
 	layout layout
 	path   string
-	f      *os.File // nil: not open
+	by     func(string) (*os.File, error) // nil: openFile
+	f      *os.File                       // nil: not open
 	buf    []byte
 }
 
@@ -65,12 +66,20 @@ func (s *file) open() error {
 	if s.f != nil {
 		return nil
 	}
-	f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	open := s.by
+	if open == nil {
+		open = openFile
+	}
+	f, err := open(s.path)
 	if err != nil {
 		return err
 	}
 	s.f = f
 	return nil
+}
+
+func openFile(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
 }
 
 func (s *file) write(list []record) (int, error) {

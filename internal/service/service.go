@@ -14,6 +14,7 @@ import (
 	"github.com/f2bpipe/f2bpipe/internal/ignore"
 	"github.com/f2bpipe/f2bpipe/internal/logtarget"
 	"github.com/f2bpipe/f2bpipe/internal/runner"
+	"github.com/f2bpipe/f2bpipe/internal/sandbox"
 	"github.com/f2bpipe/f2bpipe/matchers"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 	"github.com/f2bpipe/f2bpipe/sinks"
@@ -48,6 +49,8 @@ type Config struct {
 	// StatusSocket is a second socket, for who may only look; empty: the configuration's, or none.
 	StatusSocket string
 	StatusGroup  string // the group that may connect there, by name or number; empty: the configuration's
+	// Confine locks the process in when everything is open; nil: nothing does.
+	Confine func(sandbox.Config) (sandbox.State, error)
 }
 
 // Service is a set of running jails with their ledger and control socket.
@@ -259,6 +262,9 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	if err == nil {
 		err = s.takeUp(ctx)
+	}
+	if err == nil {
+		err = s.confine()
 	}
 	if err != nil {
 		close(s.down)

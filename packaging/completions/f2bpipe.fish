@@ -25,6 +25,7 @@ complete -c f2bpipe -n '__fish_seen_subcommand_from run' -l scope -r -d 'Refuse 
 complete -c f2bpipe -n '__fish_seen_subcommand_from run' -l kill-sockets -d 'End the open TCP sockets of an address at its ban'
 complete -c f2bpipe -n '__fish_seen_subcommand_from run' -l logtarget -r -d 'Where the log goes, in fail2bans format: a file, STDOUT, STDERR, SYSLOG, SYSOUT or SYSTEMD-JOURNAL; config: what fail2ban.conf says'
 complete -c f2bpipe -n '__fish_seen_subcommand_from run' -l loglevel -r -d 'What the log tells, from CRITICAL to HEAVYDEBUG (default: the configurations)'
+complete -c f2bpipe -n '__fish_seen_subcommand_from run' -l sandbox -r -d 'Lock the service in when everything is open: it can then write its database, sockets and log alone (default: fail2ban.confs sandbox, or yes)'
 complete -c f2bpipe -n '__fish_seen_subcommand_from pipe' -l config -r -d 'Configuration directory (default: /etc/f2bpipe if it holds a jail file, else /etc/fail2ban)'
 complete -c f2bpipe -n '__fish_seen_subcommand_from pipe' -l filter -r -d 'One more filter or jail; repeatable'
 complete -c f2bpipe -n '__fish_seen_subcommand_from pipe' -l maxretry -r -d 'Failures that ban (default: the jails)'

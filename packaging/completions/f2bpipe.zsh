@@ -40,7 +40,8 @@ _f2bpipe() {
 			'--scope=[Refuse what is for this host and its published ports (local, the default), or transit too (all)]:local|all:' \
 			'--kill-sockets[End the open TCP sockets of an address at its ban]' \
 			'--logtarget=[Where the log goes, in fail2bans format  a file, STDOUT, STDERR, SYSLOG, SYSOUT or SYSTEMD-JOURNAL; config  what fail2ban.conf says]:target:' \
-			'--loglevel=[What the log tells, from CRITICAL to HEAVYDEBUG (default  the configurations)]:level:'
+			'--loglevel=[What the log tells, from CRITICAL to HEAVYDEBUG (default  the configurations)]:level:' \
+			'--sandbox=[Lock the service in when everything is open  it can then write its database, sockets and log alone (default  fail2ban.confs sandbox, or yes)]:yes|no:'
 		;;
 	pipe)
 		_arguments \
