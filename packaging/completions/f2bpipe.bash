@@ -3,7 +3,7 @@ _f2bpipe() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} flags jails
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		COMPREPLY=($(compgen -W '--help run pipe status ban unban banned reload pause stop test check dump config version' -- "$current"))
+		COMPREPLY=($(compgen -W '--help run pipe status ban unban banned log reload pause stop test check dump config version' -- "$current"))
 		return
 	fi
 	case $command in
@@ -13,6 +13,7 @@ _f2bpipe() {
 	ban) flags='--help --config --socket --json --jail --time --force' ;;
 	unban) flags='--help --config --socket --json --jail --all' ;;
 	banned) flags='--help --config --socket --json' ;;
+	log) flags='--help --config --socket --json --follow --number' jails=1 ;;
 	reload) flags='--help --config --socket --json' jails=1 ;;
 	pause) flags='--help --config --socket --json --end' ;;
 	stop) flags='--help --config --socket --json' ;;

@@ -5,6 +5,7 @@ complete -c f2bpipe -n __fish_use_subcommand -f -a status -d 'Show the services 
 complete -c f2bpipe -n __fish_use_subcommand -f -a ban -d 'Ban addresses, networks or IDs'
 complete -c f2bpipe -n __fish_use_subcommand -f -a unban -d 'End bans'
 complete -c f2bpipe -n __fish_use_subcommand -f -a banned -d 'List who is banned, or say in which jails an address is'
+complete -c f2bpipe -n __fish_use_subcommand -f -a log -d 'Show the last bans and unbans, or follow them'
 complete -c f2bpipe -n __fish_use_subcommand -f -a reload -d 'Read the configuration again and change what has changed'
 complete -c f2bpipe -n __fish_use_subcommand -f -a pause -d 'Take all bans out of the kernel for a while: for who is locked out'
 complete -c f2bpipe -n __fish_use_subcommand -f -a stop -d 'Stop the service and take its bans out of the kernel'
@@ -56,6 +57,12 @@ complete -c f2bpipe -n '__fish_seen_subcommand_from unban' -l all -d 'End all ba
 complete -c f2bpipe -n '__fish_seen_subcommand_from banned' -l config -r -d 'Configuration directory (default: /etc/f2bpipe if it holds a jail file, else /etc/fail2ban)'
 complete -c f2bpipe -n '__fish_seen_subcommand_from banned' -l socket -r -d 'Control socket (default: the configurations)'
 complete -c f2bpipe -n '__fish_seen_subcommand_from banned' -l json -d 'Print JSON'
+complete -c f2bpipe -n '__fish_seen_subcommand_from log' -f -a "(f2bpipe status --json 2>/dev/null | sed 's/\"sources\":.*//' | grep -o '{\"name\":\"[^\"]*' | cut -d'\"' -f4)"
+complete -c f2bpipe -n '__fish_seen_subcommand_from log' -l config -r -d 'Configuration directory (default: /etc/f2bpipe if it holds a jail file, else /etc/fail2ban)'
+complete -c f2bpipe -n '__fish_seen_subcommand_from log' -l socket -r -d 'Control socket (default: the configurations)'
+complete -c f2bpipe -n '__fish_seen_subcommand_from log' -l json -d 'Print JSON'
+complete -c f2bpipe -n '__fish_seen_subcommand_from log' -l follow -s f -d 'Go on with what is decided from now on, until it is interrupted'
+complete -c f2bpipe -n '__fish_seen_subcommand_from log' -l number -s n -r -d 'Show this many of the last decisions; the service keeps 1000'
 complete -c f2bpipe -n '__fish_seen_subcommand_from reload' -f -a "(f2bpipe status --json 2>/dev/null | sed 's/\"sources\":.*//' | grep -o '{\"name\":\"[^\"]*' | cut -d'\"' -f4)"
 complete -c f2bpipe -n '__fish_seen_subcommand_from reload' -l config -r -d 'Configuration directory (default: /etc/f2bpipe if it holds a jail file, else /etc/fail2ban)'
 complete -c f2bpipe -n '__fish_seen_subcommand_from reload' -l socket -r -d 'Control socket (default: the configurations)'

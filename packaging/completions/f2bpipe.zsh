@@ -10,6 +10,7 @@ _f2bpipe() {
 		'ban:Ban addresses, networks or IDs'
 		'unban:End bans'
 		'banned:List who is banned, or say in which jails an address is'
+		'log:Show the last bans and unbans, or follow them'
 		'reload:Read the configuration again and change what has changed'
 		'pause:Take all bans out of the kernel for a while  for who is locked out'
 		'stop:Stop the service and take its bans out of the kernel'
@@ -91,6 +92,15 @@ _f2bpipe() {
 			'--socket=[Control socket (default  the configurations)]:file:_files' \
 			'--json[Print JSON]' \
 			'*:addr:_files'
+		;;
+	log)
+		_arguments \
+			'--config=[Configuration directory (default  /etc/f2bpipe if it holds a jail file, else /etc/fail2ban)]:file:_files' \
+			'--socket=[Control socket (default  the configurations)]:file:_files' \
+			'--json[Print JSON]' \
+			'--follow[Go on with what is decided from now on, until it is interrupted]' \
+			'--number=[Show this many of the last decisions; the service keeps 1000]:number:' \
+			'*:jail:_f2bpipe_jails'
 		;;
 	reload)
 		_arguments \
