@@ -7,7 +7,7 @@ _f2bpipe() {
 		return
 	fi
 	case $command in
-	run) flags='--help --config --socket --dry-run --json --pidfile --status-socket --status-group --expiry --scope --kill-sockets --logtarget --loglevel --sandbox' ;;
+	run) flags='--help --config --socket --dry-run --json --pidfile --status-socket --status-group --expiry --scope --kill-sockets --dbfile --dbpurgeage --dbmaxmatches --counter --logtarget --loglevel --sandbox' ;;
 	pipe) flags='--help --config --filter --maxretry --findtime --bantime --socket --dry-run --json --failures --count --profile --now' ;;
 	status) flags='--help --config --socket --json' jails=1 ;;
 	ban) flags='--help --config --socket --json --jail --time --force' ;;

@@ -40,6 +40,10 @@ _f2bpipe() {
 			'--expiry=[Who ends a ban in the kernel  its timeout (kernel, the default), or the services unban, in fail2bans nftables layout (daemon)]:kernel|daemon:' \
 			'--scope=[Refuse what is for this host and its published ports (local, the default), or transit too (all)]:local|all:' \
 			'--kill-sockets[End the open TCP sockets of an address at its ban]' \
+			'--dbfile=[Database of bans, history and log positions, fail2bans; None keeps nothing,  memory  nothing beyond the process (default  the configurations)]:path:' \
+			'--dbpurgeage=[Bans older than this are removed from the database, as 1d or 2w]:time:' \
+			'--dbmaxmatches=[Log lines that are kept with a ban in the database]:n:' \
+			'--counter=[How failures are counted  fail2bans estimate (fail2ban, the default), or those within findtime alone (exact)]:fail2ban|exact:' \
 			'--logtarget=[Where the log goes, in fail2bans format  a file, STDOUT, STDERR, SYSLOG, SYSOUT or SYSTEMD-JOURNAL; config  what fail2ban.conf says]:target:' \
 			'--loglevel=[What the log tells, from CRITICAL to HEAVYDEBUG (default  the configurations)]:level:' \
 			'--sandbox=[Lock the service in when everything is open  it can then write its database, sockets and log alone (default  fail2ban.confs sandbox, or yes)]:yes|no:'
