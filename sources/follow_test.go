@@ -39,6 +39,7 @@ type tail struct {
 	ends   map[string]pipeline.Position
 	next   map[*pipeline.Input]int64
 	paused bool
+	passes int // batches that may pass while paused
 	scans  int // how often the patterns were asked for
 }
 
@@ -127,8 +128,11 @@ func (s *tail) run() {
 func (s *tail) take(b *pipeline.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.paused {
+	for s.paused && s.passes == 0 {
 		s.cond.Wait()
+	}
+	if s.paused {
+		s.passes--
 	}
 	if s.next[b.Input] == 0 {
 		s.next[b.Input] = 1
@@ -151,6 +155,14 @@ func (s *tail) stop() {
 	s.cancel()
 	s.pause(false)
 	<-s.done
+}
+
+// pass lets one batch pass while paused.
+func (s *tail) pass() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.passes = 1
+	s.cond.Broadcast()
 }
 
 // pause holds the consumer, and so the source, or lets it go on.

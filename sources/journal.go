@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -200,11 +199,11 @@ func (r *journalRun) once(ctx context.Context, feed *pipeline.Feed) error {
 		return fmt.Errorf("start %s: %w", args[0], err)
 	}
 	if r.useJournalctl {
-		err = r.readExport(ctx, feed, stdout, sorter, strconv.Itoa(cmd.Process.Pid))
+		err = r.readExport(ctx, feed, stdout, sorter, &lagMeter{pid: cmd.Process.Pid, pipe: stdout})
 	} else {
 		// stdin stays open: its end is how the reader learns that we are gone.
 		if err = json.NewEncoder(stdin).Encode(readerOptions{JournalOptions: options, Groups: r.wire()}); err == nil {
-			err = r.readFrames(ctx, feed, stdout)
+			err = r.readFrames(ctx, feed, stdout, &lagMeter{pid: cmd.Process.Pid, pipe: stdout})
 		}
 	}
 	// A reader that closed its end of a pipe is about to say, by its exit status, why.
@@ -228,7 +227,7 @@ func (r *journalRun) wire() []wireGroup {
 }
 
 // readFrames turns the reader's frames into batches.
-func (r *journalRun) readFrames(ctx context.Context, feed *pipeline.Feed, stdout io.Reader) error {
+func (r *journalRun) readFrames(ctx context.Context, feed *pipeline.Feed, stdout io.Reader, meter *lagMeter) error {
 	in := bufio.NewReaderSize(stdout, 64<<10)
 	for {
 		b, err := feed.Get(ctx)
@@ -240,6 +239,7 @@ func (r *journalRun) readFrames(ctx context.Context, feed *pipeline.Feed, stdout
 			feed.Recycle(b)
 			return err
 		}
+		r.Input.Lag.Store(meter.behind(f.end, in.Buffered(), f.usec))
 		r.deliver(feed, b, f)
 	}
 }
@@ -255,7 +255,6 @@ func (r *journalRun) deliver(feed *pipeline.Feed, b *pipeline.Batch, f frame) {
 		}
 	}
 	b.Live = r.live.Load()
-	r.Input.Lag.Store(f.behind)
 	deliver(feed, b, r.Input, int64(len(b.Data)), f.cut)
 	if f.end && !r.live.Swap(true) && r.OnEnd != nil {
 		r.OnEnd()
@@ -267,14 +266,14 @@ type frame struct {
 	cut     int    // lines that were cut
 	end     bool   // there are no more now
 	started uint64 // the groups that go on after its end
-	behind  int64  // bytes that are not read yet
+	usec    uint64 // when the last entry was received, microseconds since the epoch
 }
 
 // frameHeader stands before the stamps, the masks, the lines and the cursor.
 type frameHeader struct {
 	Bytes, Lines, Cut, Cursor, Flags uint32
-	AtNanos, Behind                  int64
-	Started                          uint64
+	AtNanos                          int64
+	Started, Usec                    uint64
 }
 
 // The flags of a frame.
@@ -287,7 +286,7 @@ const (
 func writeFrame(w io.Writer, buf []byte, b *pipeline.Batch, f frame) ([]byte, error) {
 	h := frameHeader{
 		Bytes: uint32(len(b.Data)), Lines: uint32(b.Lines), Cut: uint32(f.cut), Cursor: uint32(len(b.End.Mark)),
-		AtNanos: b.End.AtNanos, Behind: f.behind, Started: f.started,
+		AtNanos: b.End.AtNanos, Started: f.started, Usec: f.usec,
 	}
 	if f.end {
 		h.Flags |= frameEnd
@@ -347,7 +346,7 @@ func readFrame(r io.Reader, b *pipeline.Batch) (frame, error) {
 	}
 	b.Lines = int(h.Lines)
 	b.End = pipeline.Position{Mark: string(cursor), AtNanos: h.AtNanos}
-	return frame{cut: int(h.Cut), end: h.Flags&frameEnd != 0, started: h.Started, behind: h.Behind}, nil
+	return frame{cut: int(h.Cut), end: h.Flags&frameEnd != 0, started: h.Started, usec: h.Usec}, nil
 }
 
 // unexpected is the error for an end inside a frame: the reader was killed.

@@ -271,7 +271,7 @@ func TestFrames(t *testing.T) {
 			b.Lines++
 		}
 		var err error
-		if buf, err = writeFrame(&wire, buf, &b, frame{cut: min(i, b.Lines), end: i%3 == 0, started: uint64(i), behind: int64(i)}); err != nil {
+		if buf, err = writeFrame(&wire, buf, &b, frame{cut: min(i, b.Lines), end: i%3 == 0, started: uint64(i), usec: uint64(i)}); err != nil {
 			t.Fatal(err)
 		}
 		sent = append(sent, b)
@@ -281,7 +281,7 @@ func TestFrames(t *testing.T) {
 	for i, want := range sent {
 		var got pipeline.Batch
 		f, err := readFrame(r, &got)
-		if err != nil || f != (frame{cut: min(i, want.Lines), end: i%3 == 0, started: uint64(i), behind: int64(i)}) || !slices.Equal(got.Masks, want.Masks) || !bytes.Equal(got.Data, want.Data) || !slices.Equal(got.Stamps, want.Stamps) || got.End != want.End || got.Lines != want.Lines {
+		if err != nil || f != (frame{cut: min(i, want.Lines), end: i%3 == 0, started: uint64(i), usec: uint64(i)}) || !slices.Equal(got.Masks, want.Masks) || !bytes.Equal(got.Data, want.Data) || !slices.Equal(got.Stamps, want.Stamps) || got.End != want.End || got.Lines != want.Lines {
 			t.Fatalf("frame %d: %v, %+v", i, err, f)
 		}
 	}

@@ -70,8 +70,8 @@ func whichJournal(o JournalOptions) (args []string) {
 
 // readExport turns journalctl's entries into batches: all that came with one
 // read, as far as a batch has room.
-func (r *journalRun) readExport(ctx context.Context, feed *pipeline.Feed, stdout io.Reader, s *sorter, pid string) error {
-	in := exportReader{r: bufio.NewReaderSize(stdout, 2*MaxLine), sorter: s, pid: pid}
+func (r *journalRun) readExport(ctx context.Context, feed *pipeline.Feed, stdout io.Reader, s *sorter, meter *lagMeter) error {
+	in := exportReader{r: bufio.NewReaderSize(stdout, 2*MaxLine), sorter: s, meter: meter}
 	in.entry.extra = make([][][]byte, len(s.fields))
 	for {
 		b, err := feed.Get(ctx)
@@ -83,6 +83,7 @@ func (r *journalRun) readExport(ctx context.Context, feed *pipeline.Feed, stdout
 			feed.Recycle(b)
 			return err
 		}
+		r.Input.Lag.Store(in.behind)
 		r.deliver(feed, b, f)
 		if err != nil {
 			return err
@@ -99,10 +100,8 @@ type exportReader struct {
 	entry  journalEntry
 	cursor string
 	sorter *sorter
-
-	pid    string // of journalctl
-	looked time.Time
-	behind int64 // bytes that are not read yet, when last looked at
+	meter  *lagMeter
+	behind int64 // bytes that are not read yet
 }
 
 // fill reads at least one entry into the batch and those that are there already.
@@ -119,23 +118,13 @@ func (x *exportReader) fill(b *pipeline.Batch, messageOnly bool) (f frame, err e
 		b.End = pipeline.Position{Mark: x.cursor, AtNanos: x.entry.stamp()}
 		// An entry laid out may have twice its bytes, and is cut only then.
 		if x.r.Buffered() == 0 || len(b.Data)+2*MaxLine+8<<10 > pipeline.BatchSize {
-			f.behind = x.lag(time.Now())
-			f.end = f.behind == 0
+			// journalctl does not say when it is at the end.
+			just := time.Now().UnixMicro()-int64(x.entry.realtime) < time.Second.Microseconds()
+			x.behind = x.meter.behind(just, x.r.Buffered(), x.entry.realtime)
+			f.end = x.behind == 0
 			return f, nil
 		}
 	}
-}
-
-// lag returns the bytes that journalctl has not written yet: it does not say
-// when it is at the end.
-func (x *exportReader) lag(now time.Time) int64 {
-	if x.r.Buffered() == 0 && now.UnixMicro()-int64(x.entry.realtime) < time.Second.Microseconds() {
-		return 0
-	}
-	if now.Sub(x.looked) >= processEvery {
-		x.looked, x.behind = now, journalLag(x.pid, x.entry.realtime)
-	}
-	return x.behind
 }
 
 // next reads one entry. An entry that does not end is no entry.

@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -91,11 +93,47 @@ func readable(o JournalOptions) error {
 	return fmt.Errorf("open journal: no file %s: does systemd-journald run?", strings.Join(patterns, ", "))
 }
 
+// lagMeter says how far a process that reads the journal, and who reads from it,
+// are behind.
+type lagMeter struct {
+	pid    int           // 0: not known
+	pipe   io.ReadCloser // its stdout
+	looked time.Time
+	last   int64
+}
+
+// behind returns about how many bytes are not read yet, after an entry received
+// at usec. end says that the process knew of no more, buffered is what was read
+// from it and not used.
+func (m *lagMeter) behind(end bool, buffered int, usec uint64) int64 {
+	waiting := buffered + inPipe(m.pipe)
+	if end && waiting == 0 {
+		m.looked = time.Time{}
+		return 0
+	}
+	if now := time.Now(); now.Sub(m.looked) >= processEvery || m.last > 0 && waiting == 0 {
+		m.looked, m.last = now, journalLag(m.pid, usec)
+	}
+	return max(m.last, int64(waiting))
+}
+
+// inPipe returns how many bytes stand in a pipe.
+func inPipe(r io.ReadCloser) (n int) {
+	f, ok := r.(*os.File)
+	if !ok {
+		return 0
+	}
+	if raw, err := f.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	}
+	return n
+}
+
 // journalLag estimates how many bytes of the journal files that a process has
 // open are younger than a time (microseconds since the epoch): the entries of a
 // file are taken to be spread evenly from its first one to its last.
-func journalLag(pid string, usec uint64) (bytes int64) {
-	links, _ := filepath.Glob("/proc/" + pid + "/fd/*")
+func journalLag(pid int, usec uint64) (bytes int64) {
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	for _, link := range links {
 		if name, err := os.Readlink(link); err == nil && strings.HasSuffix(name, ".journal") {
 			bytes += youngerBytes(link, usec)

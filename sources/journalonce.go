@@ -40,7 +40,7 @@ func (j *JournalLog) Run(ctx context.Context, feed *pipeline.Feed) error {
 	if err != nil {
 		return err
 	}
-	readErr := r.readExport(ctx, feed, stdout, sorter, "")
+	readErr := r.readExport(ctx, feed, stdout, sorter, &lagMeter{})
 	err = cmd.Wait()
 	switch {
 	case ctx.Err() != nil:

@@ -138,14 +138,12 @@ type journalReader struct {
 	sorter  *sorter
 	out     io.Writer
 
-	batch  pipeline.Batch
-	cut    int
-	usec   uint64 // when the last entry was received; before it, where the reading began
-	frame  []byte
-	err    error     // of a write
-	ended  bool      // the end was told
-	behind int64     // bytes that are not read yet, and
-	looked time.Time // when that was found
+	batch pipeline.Batch
+	cut   int
+	usec  uint64 // when the last entry was received; before it, where the reading began
+	frame []byte
+	err   error // of a write
+	ended bool  // the end was told
 }
 
 // open opens the journal.
@@ -178,7 +176,7 @@ func (r *journalReader) loop(gone <-chan struct{}) error {
 		n, end, err := r.fill(wait)
 		now := time.Now()
 		if err == nil {
-			err = r.flush(end, now)
+			err = r.flush(end)
 		}
 		if r.err != nil {
 			return nil // nobody listens any more
@@ -252,7 +250,7 @@ func (r *journalReader) process(end bool) error {
 		if err != nil {
 			return err
 		}
-		if err := r.flush(end, time.Now()); err != nil {
+		if err := r.flush(end); err != nil {
 			return err
 		}
 		more = n > 0
@@ -298,15 +296,12 @@ func addEntry(b *pipeline.Batch, e *journalEntry, s *sorter, messageOnly bool) (
 }
 
 // flush tells what was read, and where that is the end.
-func (r *journalReader) flush(end bool, now time.Time) error {
+func (r *journalReader) flush(end bool) error {
 	if r.batch.Lines == 0 {
 		if end && !r.ended {
 			r.write(pipeline.Position{}, end)
 		}
 		return nil
-	}
-	if !end && now.Sub(r.looked) >= processEvery {
-		r.looked, r.behind = now, journalLag("self", r.usec)
 	}
 	cursor, err := r.handle.cursor()
 	if err != nil {
@@ -317,10 +312,7 @@ func (r *journalReader) flush(end bool, now time.Time) error {
 }
 
 func (r *journalReader) write(at pipeline.Position, end bool) {
-	f := frame{cut: r.cut, end: end, started: r.sorter.all() &^ r.sorter.pending}
-	if !end {
-		f.behind = r.behind
-	}
+	f := frame{cut: r.cut, end: end, started: r.sorter.all() &^ r.sorter.pending, usec: r.usec}
 	r.batch.End, r.ended = at, end
 	if r.err == nil {
 		r.frame, r.err = writeFrame(r.out, r.frame, &r.batch, f)
