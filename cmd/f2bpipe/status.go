@@ -33,7 +33,7 @@ func printStatus(s screen, st *service.Status, one bool) {
 	if st.Enforced {
 		fmt.Fprintf(s, "f2bpipe %s, bans are %s, since %s\n", st.Version, s.paint(green, "enforced"), since)
 	} else {
-		fmt.Fprintf(s, "f2bpipe %s, bans are %s: %s\n", st.Version, s.paint(red, "NOT ENFORCED"), printable([]byte(st.Reason)))
+		fmt.Fprintf(s, "f2bpipe %s, bans are %s: %s; since %s\n", st.Version, s.paint(red, "NOT ENFORCED"), printable([]byte(st.Reason)), since)
 	}
 	kernelLines(s, &st.Kernel)
 	s.line("", "configuration: %s", readDirs(st.Config.Dir, st.Config.Other))
@@ -187,6 +187,9 @@ func recentTable(s screen, recent []service.RecentBan) {
 			because = fmt.Sprintf("%d failures", b.Failures)
 			if b.Count > 1 {
 				because += fmt.Sprintf(", ban no. %d", b.Count)
+			}
+			if b.Regex >= 0 {
+				because += fmt.Sprintf(", failregex %d", b.Regex)
 			}
 			if line := strings.TrimSpace(b.Line); line != "" {
 				because += ": " + line

@@ -25,8 +25,8 @@ func sampleStatus() *service.Status {
 	st.Totals = service.TotalsOf(st.Jails...)
 	st.Rates = service.RateStatus{LinesPerSecond: 12.34, Failures: service.PerPeriod{Minute: 3, Hour: 40}, Bans: service.PerPeriod{Minute: 1, Hour: 5}}
 	st.Recent = []service.RecentBan{
-		{Jail: "sshd", IP: "192.0.2.7", Time: 1_800_000_000, Until: &until, Failures: 5, Count: 2, Line: hostile},
-		{Jail: "manual", IP: "2001:db8::/64", Time: 1_800_000_000},
+		{Jail: "sshd", IP: "192.0.2.7", Time: 1_800_000_000, Until: &until, Failures: 5, Count: 2, Regex: 1, Line: hostile},
+		{Jail: "manual", IP: "2001:db8::/64", Time: 1_800_000_000, Regex: -1},
 	}
 	st.Leaks = []service.LeakStatus{{Jail: "sshd", IP: hostile, Failures: 4, Why: "it is connected to port 2222"}}
 	st.Sources = []service.SourceStatus{{Name: "/var/log/" + hostile, Lines: 100, LagBytes: 5, LagSeconds: 20, Problem: "gone"}}
@@ -55,7 +55,7 @@ func TestStatusFits(t *testing.T) {
 			}
 		}
 		if width == 0 || width == 200 {
-			for _, want := range []string{`5 failures, ban no. 2: user \x1b[31mred\u202e\n] Ban 192.0.2.1`, "by command", "nftables native, mail by command FAILS, x NOT carried out", "2001:db8::/64", "permanent", "gone"} {
+			for _, want := range []string{`5 failures, ban no. 2, failregex 1: user \x1b[31mred\u202e\n] Ban 192.0.2.1`, "by command", "nftables native, mail by command FAILS, x NOT carried out", "2001:db8::/64", "permanent", "gone"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("width %d: no %q in\n%s", width, want, text)
 				}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // record is one line.
@@ -28,8 +29,8 @@ type layout []piece
 // piece is literal text, or a field with its width.
 type piece struct {
 	literal string
-	field   string // empty: literal
-	verb    byte   // s, d, f, x, X
+	field   func(r *record) any // nil: literal
+	verb    byte                // s, d, f, x, X
 	left    bool
 	zero    bool
 	width   int
@@ -85,7 +86,7 @@ func parseLayout(format string, padding bool) (layout, error) {
 		case fields[group(1)] == nil:
 			return nil, fmt.Errorf("log format %q: field %s is not known", format, group(1))
 		}
-		p := piece{field: group(1), verb: group(5)[0], left: strings.Contains(group(2), "-"), zero: strings.Contains(group(2), "0"), most: -1}
+		p := piece{field: fields[group(1)], verb: group(5)[0], left: strings.Contains(group(2), "-"), zero: strings.Contains(group(2), "0"), most: -1}
 		// Widths that cannot be read or are absurd are left out: a line has to end.
 		if n, err := strconv.Atoi(group(3)); err == nil && n <= 256 {
 			p.width = n
@@ -105,15 +106,19 @@ func parseLayout(format string, padding bool) (layout, error) {
 func (l layout) appendTo(b []byte, r *record) []byte {
 	for i := range l {
 		p := &l[i]
-		if p.field == "" {
+		if p.field == nil {
 			b = append(b, p.literal...)
 			continue
 		}
-		v := fields[p.field](r)
+		v := p.field(r)
 		text := ""
 		switch p.verb {
 		case 's':
-			text = fmt.Sprint(v)
+			if s, ok := v.(string); ok {
+				text = s
+			} else {
+				text = fmt.Sprint(v)
+			}
 			if p.most >= 0 && p.most < len(text) {
 				text = text[:p.most]
 			}
@@ -131,7 +136,7 @@ func (l layout) appendTo(b []byte, r *record) []byte {
 				text = strings.ToUpper(text)
 			}
 		}
-		fill := max(p.width-len([]rune(text)), 0)
+		fill := max(p.width-utf8.RuneCountInString(text), 0)
 		pad := " "
 		if p.zero && !p.left && p.verb != 's' {
 			pad = "0"
@@ -158,6 +163,5 @@ func number(v any) float64 {
 
 // asctime is a time as Python's logging writes it: local, with milliseconds.
 func asctime(t time.Time) string {
-	t = t.Local()
-	return fmt.Sprintf("%s,%03d", t.Format(time.DateTime), t.Nanosecond()/1e6)
+	return t.Local().Format(time.DateTime + ",000")
 }

@@ -16,6 +16,7 @@ const (
 	meterKeeps = int(time.Hour/meterEvery) + 1
 	recentBans = 20
 	maxExcerpt = 240 // bytes of the line that caused a ban
+	maxReasons = 256 // of bans that the ledger does not have yet
 )
 
 // RateStatus is how much there is to do. Minute and hour are those before now,
@@ -40,7 +41,8 @@ type RecentBan struct {
 	Until    *float64 `json:"until"` // null: permanent
 	Failures int      `json:"failures"`
 	Count    int      `json:"count"` // which ban of the address it is, from 1; 0: not known
-	Line     string   `json:"line"`  // the last line that led to it, cut; empty: by command, or not kept. Whoever attacks may have written it
+	Regex    int      `json:"regex"` // which failregex found the failure that caused it, from 0; -1: none, or not known
+	Line     string   `json:"line"`  // its line, cut; empty: by command, or not known. Whoever attacks may have written it
 }
 
 // meter counts what goes on, and remembers it for an hour. Safe for concurrent use.
@@ -50,8 +52,31 @@ type meter struct {
 	bans       atomic.Int64
 
 	mu      sync.Mutex
-	samples []meterSample // the oldest first
-	recent  []RecentBan   // the newest last
+	samples []meterSample      // the oldest first
+	recent  []RecentBan        // the newest last
+	reasons map[leakKey]reason // of bans under way
+}
+
+// reason is the failure that caused a ban.
+type reason struct {
+	regex int
+	line  string
+}
+
+// because notes what caused a ban that may come now. Of more than there is room
+// for, the reasons are not known.
+func (m *meter) because(f *pipeline.Failure, b *pipeline.Ban) {
+	r := reason{f.Regex, excerpt(string(f.Text[:min(len(f.Text), maxExcerpt)]))}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.reasons == nil || len(m.reasons) >= maxReasons {
+		m.reasons = map[leakKey]reason{}
+	}
+	m.reasons[leakKey{b.Jail, b.ID}] = r
+}
+
+func excerpt(line string) string {
+	return strings.ToValidUTF8(line[:min(len(line), maxExcerpt)], "\uFFFD")
 }
 
 type meterSample struct{ atNanos, lines, failures, bans int64 }
@@ -70,7 +95,7 @@ func (m *meter) failed(failures []pipeline.Failure) {
 // banned notes a new ban.
 func (m *meter) banned(b *pipeline.Ban) {
 	m.bans.Add(1)
-	r := RecentBan{Jail: b.Jail.Name, IP: b.ID.String(), Time: epoch(b.AtNanos), Failures: b.Failures}
+	r := RecentBan{Jail: b.Jail.Name, IP: b.ID.String(), Time: epoch(b.AtNanos), Failures: b.Failures, Regex: -1}
 	if b.UntilNanos != pipeline.Permanent {
 		until := epoch(b.UntilNanos)
 		r.Until = &until
@@ -78,11 +103,16 @@ func (m *meter) banned(b *pipeline.Ban) {
 	if t := b.Ticket; t != nil {
 		r.Count = t.Count
 		if n := len(t.Matches); n > 0 {
-			r.Line = strings.ToValidUTF8(strings.Clone(t.Matches[n-1][:min(len(t.Matches[n-1]), maxExcerpt)]), "\uFFFD")
+			r.Line = excerpt(strings.Clone(t.Matches[n-1]))
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	k := leakKey{b.Jail, b.ID}
+	if why, ok := m.reasons[k]; ok {
+		r.Regex, r.Line = why.regex, why.line
+		delete(m.reasons, k)
+	}
 	if len(m.recent) == recentBans {
 		m.recent = append(m.recent[:0], m.recent[1:]...)
 	}

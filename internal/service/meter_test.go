@@ -62,7 +62,20 @@ func TestRecentBans(t *testing.T) {
 	if n := len(all[0].Line); n > maxExcerpt+2 {
 		t.Errorf("a line of %d bytes", n)
 	}
-	if one := m.last("a"); len(one) != recentBans/2 || one[0].Jail != "a" {
+	x := pipeline.TextID("x")
+	m.because(&pipeline.Failure{Jail: a, ID: x, Regex: 3, Text: []byte("the\xff line")}, &pipeline.Ban{Jail: a, ID: x})
+	m.banned(&pipeline.Ban{Jail: a, ID: x, UntilNanos: pipeline.Permanent, Failures: 3})
+	m.banned(&pipeline.Ban{Jail: a, ID: x, UntilNanos: pipeline.Permanent})
+	if got := m.last("")[:2]; got[1].Regex != 3 || got[1].Line != "the\ufffd line" || got[0].Regex != -1 || got[0].Line != "" {
+		t.Errorf("%+v", got)
+	}
+	for i := range 10 * maxReasons {
+		m.because(&pipeline.Failure{}, &pipeline.Ban{Jail: a, ID: pipeline.TextID(string(rune(i + 1000)))})
+	}
+	if len(m.reasons) > maxReasons {
+		t.Errorf("%d reasons are kept", len(m.reasons))
+	}
+	if one := m.last("a"); len(one) != recentBans/2+1 || one[0].Jail != "a" {
 		t.Errorf("%d of a", len(one))
 	}
 }

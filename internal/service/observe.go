@@ -46,6 +46,7 @@ func (g judge) Judge(f *pipeline.Failure, b pipeline.Ban, answer func(ban bool))
 	if g.s.spares(&b) {
 		return pipeline.JudgeFree
 	}
+	g.s.meter.because(f, &b)
 	return g.Guard.Judge(f, b, answer)
 }
 
