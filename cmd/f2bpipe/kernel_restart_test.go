@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -97,6 +98,27 @@ func (h *host) probe(from, to string) (stop func() (in, tries int)) {
 	}
 }
 
+// serve accepts connections until the test ends.
+func (h *host) serve(address string) {
+	h.t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err == nil {
+				conn.Close()
+			}
+		}
+	}()
+}
+
 // again ends the service in a way and starts it.
 func (h *host) again(how string) {
 	h.t.Helper()
@@ -136,22 +158,7 @@ func TestNoGapAtRestart(t *testing.T) {
 	}
 	h := newHost(t, strings.Replace(plainJail, "maxretry = 2", "maxretry = 1", 1)+"port = 2222\nblocktype = reject\nbantime = 1h\n")
 	h.write("etc/fail2ban.local", "[Definition]\ndbfile = "+h.path("db.sqlite3")+"\n")
-	listener, err := net.Listen("tcp", "127.0.0.1:2222")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if err == nil {
-				conn.Close()
-			}
-		}
-	}()
+	h.serve("127.0.0.1:2222")
 	h.run()
 	h.attackers(0, many)
 	h.command("ban", "--force", "--jail", "login", "127.0.0.2")
@@ -172,6 +179,40 @@ func TestNoGapAtRestart(t *testing.T) {
 	h.end()
 	if text := h.ruleset(); text != "" {
 		t.Errorf("after the stop: %.300s", text)
+	}
+}
+
+// TestNoGapAfterCrash: a ban that the kernel has, and the store not yet when
+// the service dies, stays until its line has been read again.
+func TestNoGapAfterCrash(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for the settling")
+	}
+	h := newHost(t, strings.Replace(plainJail, "maxretry = 2", "maxretry = 1", 1)+"port = 2222\nblocktype = reject\nignoreself = false\nguard = no\n")
+	h.write("etc/fail2ban.local", "[Definition]\ndbfile = "+h.path("db.sqlite3")+"\n")
+	h.serve("127.0.0.1:2222")
+	h.run()
+	banned := func() bool {
+		return exec.Command("nft", "get", "element", "inet", "f2bpipe", "addr4-login", "{ 127.0.0.2 }").Run() == nil
+	}
+	f, err := os.OpenFile(h.path("login.log"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := fmt.Fprintf(f, "%s login failed from 127.0.0.2\n", time.Now().Format(time.DateTime)); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the attacker is banned", banned)
+	_ = h.cmd.Process.Kill()
+	<-h.ended
+	h.must("nft", "add set inet f2bpipe addr4-gone { type ipv4_addr; }")
+	stop := h.probe("127.0.0.2", "127.0.0.1:2222")
+	h.run()
+	h.enforced(1)
+	h.until("what a process before left is cleared", func() bool { return !strings.Contains(h.must("nft", "list", "sets"), "addr4-gone") })
+	if in, tries := stop(); in > 0 || tries < 10 {
+		t.Errorf("in %d times of %d", in, tries)
 	}
 }
 
