@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -181,6 +182,20 @@ func TestReloadLosesNothing(t *testing.T) {
 	s.log.wait(t, rounds*perRound, "[stays] Found ")
 	close(done)
 	beside.Wait()
+	// What was found is counted a moment later.
+	for tick, late := time.NewTicker(time.Millisecond), time.After(10*time.Second); ; {
+		if _, total := s.window.Failing(s.jail("stays").identity); total >= rounds*perRound {
+			tick.Stop()
+			break
+		}
+		select {
+		case <-tick.C:
+			continue
+		case <-late:
+			tick.Stop()
+		}
+		break
+	}
 	if _, total := s.window.Failing(s.jail("stays").identity); total != rounds*perRound {
 		t.Errorf("%d failures counted, want %d", total, rounds*perRound)
 	}
