@@ -142,3 +142,33 @@ func TestWallClockSet(t *testing.T) {
 		}
 	})
 }
+
+// What it costs per failure that something is kept: lines for tickets, and which
+// counters have changed. go test -bench Keeping ./pipeline/
+func BenchmarkKeeping(b *testing.B) {
+	line := []byte("Nov 22 12:00:00 host sshd[1234]: Failed password for invalid user admin from 203.0.113.1 port 4711 ssh2")
+	fields := []Field{{"user", []byte("admin")}, {"f-rport", []byte("4711")}}
+	for name, c := range map[string]struct{ lines, track bool }{"nothing": {}, "counts": {track: true}, "lines": {lines: true}, "both": {true, true}} {
+		for _, spread := range []int{1000, 1_000_000} {
+			b.Run(fmt.Sprintf("keep=%s/addresses=%d", name, spread), func(b *testing.B) {
+				w := NewWindow(WindowConfig{})
+				if c.lines {
+					w.KeepMatches(DefaultMatchBytes)
+				}
+				if c.track {
+					w.Track()
+				}
+				j := NewJail("sshd", Policy{MaxRetry: 5, FindTime: 10 * time.Minute, BanTime: time.Hour, MaxMatches: 5})
+				f := Failure{Jail: j, Count: 1, Text: line, Fields: fields}
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					f.ID, f.AtNanos = number(i%spread), int64(i)*1e6
+					w.Add(&f)
+					if c.track && i%20_000 == 0 {
+						w.Changes(nil, false)
+					}
+				}
+			})
+		}
+	}
+}

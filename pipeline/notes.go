@@ -67,6 +67,9 @@ func (w *Window) note(s *shard, k entryKey, f *Failure, p *Policy, anew bool) {
 		before = n.bytes + noteCost
 	}
 	w.notes.dropped.Add(int64(n.addLine(f.Text, p.MaxMatches)))
+	if n.fields == nil && len(f.Fields) > 0 {
+		n.fields = make([]noted, 0, min(len(f.Fields), maxFields))
+	}
 	for i := range f.Fields {
 		n.addField(&f.Fields[i])
 	}
