@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"internal/testenv":        {},
 	"bench/gen":               {},
 	"bench/latency":           {},
+	"bench/seen":              {},
 	"internal/sandbox":        {},
 	"packaging":               {},
 }
