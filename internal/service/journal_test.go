@@ -1,6 +1,8 @@
 package service
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -173,6 +175,54 @@ func (r *running) joined(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// journalline = message: the line is MESSAGE alone, as a container wrote it, and
+// still one line whatever is in it.
+func TestJournalLineIsTheMessage(t *testing.T) {
+	tr := newJournalSite(t)
+	tr.write("filter.d/entry.conf", "[Definition]\nfailregex = ^login failed from <HOST>$\n")
+	tr.write("jail.local", tr.jail("one", "SYSLOG_IDENTIFIER=one", "journalline = message", "maxretry = 1")+
+		tr.jail("full", "SYSLOG_IDENTIFIER=one", "maxretry = 1"))
+	s := tr.start()
+	tr.send("one", "login failed from 203.0.113.1\r")
+	s.out.wait(t, 1, `"ban"`, `"one"`, "203.0.113.1")
+	var forged bytes.Buffer // a field with a line feed in it
+	forged.WriteString("SYSLOG_IDENTIFIER=one\nMESSAGE\n")
+	text := "nothing\nlogin failed from 203.0.113.2"
+	_ = binary.Write(&forged, binary.LittleEndian, uint64(len(text)))
+	tr.journald.Native(forged.String() + text + "\n")
+	tr.send("one", "login failed from 203.0.113.3")
+	s.out.wait(t, 1, `"ban"`, `"one"`, "203.0.113.3")
+	if n := s.matched(t, "one"); n != 2 {
+		t.Errorf("%d lines matched, want 2", n)
+	}
+	if n := s.matched(t, "full"); n != 0 {
+		t.Errorf("%d lines matched with the host and the program before them", n)
+	}
+}
+
+// Of the jails of one journal those are blind whose own entries nobody takes.
+func TestJournalBlindJail(t *testing.T) {
+	tr := newJournalSite(t)
+	tr.write("jail.local", tr.jail("blind", "SYSLOG_IDENTIFIER=one")+tr.jail("sighted", "SYSLOG_IDENTIFIER=two"))
+	s := tr.start()
+	for range 4 {
+		tr.send("one", "authentication failure from 203.0.113.1")
+	}
+	tr.send("two", failed("203.0.113.2", "203.0.113.2")...)
+	s.out.wait(t, 1, `"ban"`, "203.0.113.2")
+	until(t, "one is blind", func() bool {
+		tr.send("one", "authentication failure from 203.0.113.1")
+		s.checkBlind(s.clock.Now())
+		return s.status(t, "blind").Blind != ""
+	})
+	if st := s.status(t, "blind"); !strings.Contains(st.Blind, "systemd-journal") {
+		t.Errorf("%q", st.Blind)
+	}
+	if st := s.status(t, "sighted"); st.Blind != "" {
+		t.Errorf("the other is blind: %s", st.Blind)
+	}
 }
 
 // A reader that dies of SIGBUS (a journal file cut short under it) takes nothing
