@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"time"
@@ -172,22 +171,4 @@ func setProperty(a *config.Action, name, value string) error {
 	}
 	a.Init = append(a.Init, config.Param{Name: name, Value: commanded(value)})
 	return nil
-}
-
-// CallAction implements control.Actions. A method whose command is empty has
-// done its work, as in fail2ban.
-func (v verbs) CallAction(_ context.Context, name, action, method string, _ json.RawMessage) (any, error) {
-	j, err := v.byName(name)
-	if err != nil {
-		return nil, err
-	}
-	i, err := actionOf(j.config, action)
-	if err != nil {
-		return nil, err
-	}
-	a := &j.config.Actions[i]
-	if command := commandsOf(a)["action"+method]; command != nil && a.Python == "" && command.Text == "" {
-		return true, nil
-	}
-	return nil, control.ErrorPlain("method %s of action %s of jail %s cannot be called by a command: the service runs actions by itself", method, action, name)
 }

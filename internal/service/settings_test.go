@@ -3,10 +3,14 @@ package service
 import (
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/f2bpipe/f2bpipe/internal/control"
+	"github.com/f2bpipe/f2bpipe/internal/testenv"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
@@ -179,5 +183,47 @@ func TestPipeKeepsItsJails(t *testing.T) {
 		if !errors.Is(err, ErrNoReload) {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// TestCallAction runs commands of an action by fail2ban's command.
+func TestCallAction(t *testing.T) {
+	testenv.Netns(t)
+	netns, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(netns)
+	tr := newSite(t)
+	tr.write("action.d/note.conf", "[Definition]\nactionban = echo ban <ip> <F-USER> >>DIR/out\nactionflush = echo flush <family> >>DIR/out\nactionstop = exit 3\nactionunban =\n")
+	tr.write("jail.local", jailText("web", "action = note"))
+	tr.log("web.log", "begin")
+	s := tr.start(func(c *Config) { c.DryRun, c.NetNS = nil, netns })
+	call := func(want any, line string) {
+		t.Helper()
+		if got := s.command(t, "set|web|action|note|"+line); got != want {
+			t.Errorf("%s: %v, want %v", line, got, want)
+		}
+	}
+	call(true, `ban|{"aInfo":{"ip":"2001:db8::1","F-USER":"o'$(id)","family":"inet6"}}`)
+	call(true, "flush")
+	call(true, "unban")
+	for _, line := range []string{"stop", "escapeTag", "ban|[]"} {
+		client, err := control.Dial(t.Context(), s.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		words := []any{"set", "web", "action", "note"}
+		for _, w := range strings.Split(line, "|") {
+			words = append(words, w)
+		}
+		if _, err := client.Call(t.Context(), words); err == nil {
+			t.Errorf("%s: no error", line)
+		}
+		_ = client.Close()
+	}
+	text, err := os.ReadFile(tr.path("out"))
+	if want := "ban 2001:db8::1 o'$(id)\nflush inet4\n"; err != nil || string(text) != want {
+		t.Errorf("got %q, %v, want %q", text, err, want)
 	}
 }
