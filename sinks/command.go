@@ -100,6 +100,7 @@ type CommandState struct {
 	Done    int64  // commands that succeeded
 	Failed  int64  // commands that failed
 	Problem string // why the last one did; empty: it did not
+	Waiting int    // orders that were handed over and are not carried out
 }
 
 var _ pipeline.Sink = (*Command)(nil)
@@ -228,9 +229,11 @@ func (c *Command) Apply(ctx context.Context, _ int64, orders []pipeline.Order) {
 		}
 		return
 	}
+	c.waiting(len(orders))
 	if !c.freeAll(ctx, orders) {
 		began := time.Now()
 		for i := range orders {
+			c.waiting(len(orders) - i)
 			if i > 0 && time.Since(began) > commandPatience {
 				orders[i].Err = pipeline.ErrDeferred
 				continue
@@ -238,12 +241,19 @@ func (c *Command) Apply(ctx context.Context, _ int64, orders []pipeline.Order) {
 			orders[i].Err = c.do(ctx, &orders[i])
 		}
 	}
+	c.waiting(0)
 	lost := c.lost
 	c.lost = false
 	c.leave()
 	if lost && c.cfg.Lost != nil {
 		c.cfg.Lost()
 	}
+}
+
+func (c *Command) waiting(n int) {
+	c.mu.Lock()
+	c.state.Waiting = n
+	c.mu.Unlock()
 }
 
 // freeAll carries out orders that free everybody by one command, where the

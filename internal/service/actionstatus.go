@@ -51,6 +51,7 @@ func (s *Service) actionStatus(j *jail) []ActionStatus {
 			if c.command != nil {
 				st := c.command.State()
 				a.Done, a.Failed, a.Problem = st.Done, st.Failed, st.Problem
+				a.Pending += st.Waiting
 			}
 		}
 		out = append(out, a)
