@@ -346,3 +346,67 @@ func TestBackground(t *testing.T) {
 		slow.Close()
 	})
 }
+
+// deferrer is a sink that looks at one order at a time.
+type deferrer struct {
+	mu     sync.Mutex
+	ran    []string
+	step   chan struct{} // a token lets one order through
+	begins chan struct{} // has a token when an Apply began
+}
+
+func (d *deferrer) Apply(ctx context.Context, _ int64, orders []Order) {
+	signal(d.begins)
+	select {
+	case <-d.step:
+	case <-ctx.Done():
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ran = append(d.ran, orders[0].Verb.String()+" "+orders[0].Ban.ID.String())
+	for i := range orders[1:] {
+		orders[i+1].Err = ErrDeferred
+	}
+}
+
+// What a sink has deferred is changed and cancelled by newer orders as if it had
+// never gone out, and keeps its place.
+func TestDeferredOrders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &deferrer{step: make(chan struct{}), begins: make(chan struct{}, 1)}
+		f := NewFlusher(sink, FlusherConfig{Background: true})
+		l := NewLedger(LedgerConfig{Route: func(*Jail) []*Flusher { return []*Flusher{f} }})
+		j := NewJail("j", Policy{})
+		ids := func(names ...string) (out []ID) {
+			for _, n := range names {
+				out = append(out, TextID(n))
+			}
+			return out
+		}
+		ctx := t.Context()
+		if _, err := l.Ban(ctx, j, ids("a", "b", "c", "d"), 1, Permanent); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan int, 1)
+		go func() { done <- f.run(ctx, l, WallClock()) }()
+		<-sink.begins // all four are with the sink
+		if _, err := l.Unban(ctx, j, ids("b", "c"), 2); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Ban(ctx, j, ids("c", "e"), 3, Permanent); err != nil {
+			t.Fatal(err)
+		}
+		for range 4 {
+			sink.step <- struct{}{}
+			synctest.Wait()
+		}
+		f.Close()
+		<-done
+		if got := strings.Join(sink.ran, ", "); got != "ban a, ban d, ban c, ban e" {
+			t.Errorf("ran %s", got)
+		}
+		if standing, refused := f.Pending(); standing != 0 || refused != 0 {
+			t.Errorf("%d stand, %d refused", standing, refused)
+		}
+	})
+}

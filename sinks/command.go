@@ -148,6 +148,17 @@ func (c *Command) leave() {
 	<-c.turn
 }
 
+// After has the action do nothing until done is closed: one that it takes the
+// place of has to end first. It is called before anything else, and done is
+// closed in any case.
+func (c *Command) After(done <-chan struct{}) {
+	c.turn <- struct{}{} // nobody else has it
+	go func() {
+		<-done
+		c.leave()
+	}()
+}
+
 // Start starts the action, unless it starts on demand.
 func (c *Command) Start(ctx context.Context) {
 	if c.enter(ctx) != nil {

@@ -21,4 +21,9 @@
 //	Apply ──changes──▶ commit ──▶ try: layout.install + set.write ──▶ link.transact
 //	                     │ refused: bisect          │ vanished, lost right: record
 //	Run: notifications, retries, comparison ──▶ resync: layout.restore + every element
+//
+// Command is the sink of one action that is carried out by commands, as
+// fail2ban carries it out. It knows neither the commands nor who executes them:
+// Commands does. What it cannot be told at once it defers, so that orders wait
+// in their flusher, where a ban and its unban cancel each other.
 package sinks

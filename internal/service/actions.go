@@ -234,7 +234,14 @@ func (s *Service) changeActions(jails []*jail) {
 	for _, c := range old.all() {
 		switch {
 		case !kept[c]:
-			s.endAction(c)
+			i := slices.IndexFunc(fresh, func(next *carried) bool { return next.jail.identity == c.jail.identity && next.name == c.name })
+			if i >= 0 && c.alias != nil && fresh[i].alias != nil {
+				c.flusher.Close() // the kernel has the other rules already
+				continue
+			}
+			if done := s.endAction(c); i >= 0 && fresh[i].command != nil {
+				fresh[i].command.After(done)
+			}
 		case c.command != nil:
 			a.tasks.Go(func() { c.command.Reload(a.tasking) })
 		}
@@ -261,21 +268,25 @@ func (t actionTable) same(j *jail, x *action) *carried {
 	return nil
 }
 
-// endAction ends an action that is no longer routed to.
-func (s *Service) endAction(c *carried) {
+// endAction ends an action that is no longer routed to. done is closed when it has.
+func (s *Service) endAction(c *carried) (done chan struct{}) {
+	done = make(chan struct{})
 	c.flusher.Close()
 	if c.alias != nil {
 		if err := s.nft.RemoveJail(c.alias.Name); err != nil {
 			s.log.Error("action's bans are not lifted in the kernel yet", "jail", c.jail.config.Name, "action", c.name, "problem", err)
 		}
-		return
+		close(done)
+		return done
 	}
 	bans := s.ledger.Banned(c.jail.identity)
 	s.actions.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(s.actions.tasking, stopActions)
 		defer cancel()
+		defer close(done)
 		c.command.Stop(ctx, bans)
 	})
+	return done
 }
 
 // closeActions ends all actions, each its way, and the runner. With stop unset
