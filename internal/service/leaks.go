@@ -56,8 +56,11 @@ func newLeaks() *leaks {
 
 // noteLeaks looks for leaks among the failures of a batch.
 func (s *Service) noteLeaks(failures []pipeline.Failure) {
-	if len(failures) == 0 || s.nft == nil {
+	if len(failures) == 0 {
 		return
+	}
+	if ok, _ := s.enforced(); !ok {
+		return // nothing is kept out: a pause, or a kernel that refuses
 	}
 	l := s.leaks
 	l.mu.Lock()

@@ -248,7 +248,7 @@ func sameRest(a, b *jail) bool {
 		return out
 	}
 	return slices.Equal(paths(a), paths(b)) && slices.Equal(a.other, b.other) && slices.EqualFunc(a.actions, b.actions, (*action).same) &&
-		a.blind == b.blind && a.kernel == b.kernel && a.idle == b.idle && a.stopped == b.stopped && sameJournal(a, b) &&
+		a.blind == b.blind && a.net == b.net && a.kernel == b.kernel && a.idle == b.idle && a.stopped == b.stopped && sameJournal(a, b) &&
 		sameIncrement(a.config, b.config) && sameIgnore(a.config, b.config)
 }
 
