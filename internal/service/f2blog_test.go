@@ -95,6 +95,13 @@ func TestOnlyBansReadAsBans(t *testing.T) {
 	if strings.TrimSpace(string(got)) != "203.0.113.1" {
 		t.Errorf("recidive bans %q in\n%s", got, log.String())
 	}
+	// And so reads our own recidive filter.
+	tr.write("jail.local", jailText("recidive", "filter = recidive", "logpath = DIR/f2b.log", "maxretry = 1", "findtime = 1d"))
+	s := tr.start(func(c *Config) { c.Options.Stock = stock.FS() })
+	s.out.wait(t, 1, `"ban"`, "203.0.113.1")
+	if n := s.out.times(`"ban"`); n != 1 {
+		t.Errorf("our recidive bans %d:\n%s", n, strings.Join(s.out.lines, ""))
+	}
 }
 
 // TestRecidiveReadsOurLog bans by two jails; a third, of the stock filter over
