@@ -41,6 +41,9 @@ type Action struct {
 	// Init are the properties that tags in the commands may still ask for:
 	// parameters, [Init], name and actname; tags in them are not replaced.
 	Init []Param
+	// Known is the files' [Init] where a parameter took an option's place: what
+	// <known/NAME> in a parameter stands for.
+	Known []Param
 
 	// Canonical, where the action is one that drops packets (IsDropper), is the
 	// same action with a placeholder for each parameter that only says what is
@@ -154,6 +157,9 @@ func (r *actionReader) commandsOf(a *Action, opts, init *section) {
 		}
 	}
 	for _, name := range init.keys {
+		if known, ok := strings.CutPrefix(name, "known/"); ok {
+			a.Known = append(a.Known, Param{Name: known, Value: init.opts[name].value()})
+		}
 		if !isOption[name] && !strings.HasPrefix(name, "known/") {
 			v := init.opts[name]
 			list = append(list, []any{name, v.s})

@@ -225,13 +225,19 @@ func (j *jail) scope() {
 }
 
 // paramOf returns a parameter of the action, or what its [Init] has for it.
+// <known/NAME> in it, which jail.conf gives every action for chain, is filled in.
 func paramOf(a *config.Action, name string) config.Value {
 	// Parameters come before [Init] in the list, and the first of a name holds.
 	for _, params := range [][]config.Param{a.Params, a.Init} {
 		for _, p := range params {
-			if p.Name == name {
-				return p.Value
+			if p.Name != name {
+				continue
 			}
+			v := p.Value
+			for _, known := range a.Known {
+				v.Text = strings.ReplaceAll(v.Text, "<known/"+known.Name+">", known.Value.Text)
+			}
+			return v
 		}
 	}
 	return config.Value{}
