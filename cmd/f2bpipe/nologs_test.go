@@ -117,7 +117,7 @@ func journalHost(t *testing.T) (*testenv.Journald, []string) {
 func TestRunWithAJournalOnly(t *testing.T) {
 	testenv.NeedTool(t, "nft")
 	d, within := journalHost(t)
-	pid, out := runIn(t, within, "--config", threeLines(t))
+	pid, out := runIn(t, within, "--config", threeLines(t), "--dbfile", filepath.Join(t.TempDir(), "db"))
 	out.wait(t, "jail runs", "jail=sshd", "reads=systemd-journal")
 	attack(d.Program("sshd", 0, "ssh.service"))
 	eventually(t, "203.0.113.5 in the kernel", func() bool {

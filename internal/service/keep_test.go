@@ -414,3 +414,45 @@ func TestOnDisk(t *testing.T) {
 	t.Logf("on disk after %v (median), %v (longest)", took[len(took)/2], took[len(took)-1])
 	s.end(t)
 }
+
+// A pipe that is the service while it lasts keeps its bans too, and knows those
+// before it; where its lines stand is nobody's business.
+func TestPipeKeeps(t *testing.T) {
+	tr, start := keeper(t)
+	tr.write("jail.local", jailText("web", drop, "bantime = 1h", "bantime.increment = true"))
+	tr.log("web.log", failed("203.0.113.1", "203.0.113.1", "203.0.113.2")...)
+	s := start()
+	s.log.wait(t, 1, "[web] Ban 203.0.113.1")
+	s.log.wait(t, 1, "[web] Found 203.0.113.2")
+	cfg := s.cfg
+	s.end(t)
+	rewind(t, tr.path("db/fail2ban.sqlite3"), "203.0.113.1", 7200) // it is over
+	pipe := func(lines ...string) *Piped {
+		t.Helper()
+		in := ""
+		for _, line := range lines {
+			in += time.Now().Format(time.DateTime) + " " + line + "\n"
+		}
+		p := Pipe{Config: cfg, Names: []string{"web"}, In: strings.NewReader(in)}
+		out, err := p.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if out := pipe(failed("203.0.113.1")...); out.Bans != 1 {
+		t.Errorf("one who was banned once is not banned after one failure: %+v", out)
+	}
+	if out := pipe(failed("203.0.113.1", "203.0.113.2")...); out.Bans != 0 || out.NotEnforced != 0 {
+		t.Errorf("the second pipe: %+v", out)
+	}
+	s = start()
+	b, _ := s.ledger.Lookup(s.jail("web").identity, pipeline.ParseID("203.0.113.1"))
+	if d := time.Duration(b.UntilNanos - b.AtNanos); d != 2*time.Hour || !b.Restored {
+		t.Errorf("the ban of the pipe: %v, %+v", d, b)
+	}
+	if n := s.window.Count(s.jail("web").identity, pipeline.ParseID("203.0.113.2")); n != 0 {
+		t.Errorf("203.0.113.2 has failed %d times: those of a pipe are nobody's, and somebody else's write has dropped those of the log", n)
+	}
+	s.end(t)
+}

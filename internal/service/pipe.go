@@ -128,22 +128,15 @@ func (p *Pipe) owner(ctx context.Context, s *Service) (net.Listener, error) {
 // openStore opens the store of a pipe that is the service while it lasts. Where
 // its lines stand, and what they counted, is of no use to anybody after it.
 func (p *Pipe) openStore(ctx context.Context, s *Service) error {
-	main := mainOf(p.Options)
+	main := MainOf(p.Options)
 	s.keepBy(&main)
 	s.keep.events = true
 	return s.openStore(ctx)
 }
 
-// mainOf returns the options of fail2ban.conf.
-func mainOf(o config.Options) config.Main {
-	o.Only = Manual // nothing but fail2ban.conf is of interest
-	tree, _ := config.Load(o)
-	return tree.Main
-}
-
 // SocketOf returns the control socket that a configuration names.
 func SocketOf(o config.Options) string {
-	return mainOf(o).Socket.Text
+	return MainOf(o).Socket.Text
 }
 
 // resolveNames makes the jails of a pipe: those of the configuration by name,

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -69,7 +68,10 @@ const manyRestored = 10_000
 // tidy is called when what was restored is in the kernel.
 func (s *Service) tidy() {
 	if s.keep.restored > manyRestored {
-		debug.FreeOSMemory()
+		select {
+		case s.grown <- struct{}{}:
+		default:
+		}
 	}
 }
 
