@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
@@ -237,6 +238,17 @@ func BenchmarkJournal(b *testing.B) {
 			b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 		})
 	}
+	b.Run("reader=in-process", func(b *testing.B) { // what the process of its own and its pipe cost
+		for b.Loop() {
+			told, tell := io.Pipe()
+			go func() { _, _ = fmt.Fprintf(tell, `{"Path":%q,"Groups":[{}]}`+"\n", dir) }()
+			frames := &frameCounter{until: n, done: tell}
+			if err := RunJournalReader(told, frames); err != nil || frames.lines != n {
+				b.Fatal(frames.lines, err)
+			}
+		}
+		b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+	})
 	b.Run("reader=journalctl-export", func(b *testing.B) {
 		for b.Loop() {
 			cmd := exec.Command("journalctl", "-D", dir, "-o", "export", "--all")
@@ -264,6 +276,20 @@ func BenchmarkJournal(b *testing.B) {
 		}
 		b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 	})
+}
+
+// frameCounter counts the lines of the frames that are written to it, and ends
+// the reader after the last.
+type frameCounter struct {
+	lines, until int
+	done         io.Closer
+}
+
+func (c *frameCounter) Write(p []byte) (int, error) {
+	if c.lines += int(binary.LittleEndian.Uint32(p[4:])); c.lines >= c.until {
+		_ = c.done.Close()
+	}
+	return len(p), nil
 }
 
 // BenchmarkIdle is the CPU that following 100 idle files takes, in percent of a core.

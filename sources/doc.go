@@ -58,9 +58,27 @@
 // are recognised by their names (rotation says which); those packed with anything
 // but gzip and bzip2 cannot be read.
 //
+// # Coming later
+//
+// [Files.CatchUp] reads a file that is followed already for a further input: its
+// own descriptors, its own offsets, the same goroutine and feed. It is read up to
+// the byte at which the stream stands, through whatever happens to the file
+// meanwhile; then a batch without lines says that both are at the same place, and
+// that place is exact, because what stands behind that batch in the feed was read
+// after it.
+//
 // # The journal
 //
-// libsystemd is loaded in a process of its own and read through a few lines of C
-// that take many entries a call (journal_cgo.c says what for). The reader polls:
-// journald announces an entry up to 250 ms late, but it can be read at once.
+// libsystemd is loaded in a process of its own, which a SIGBUS may end without
+// harm (it maps the files, and journald cuts them), and read through a few lines
+// of C that take many entries a call (journal_cgo.c says what for). The reader
+// polls: journald announces an entry up to 250 ms late, but it can be read at
+// once. It polls in C, where a look costs a fraction of what waking a goroutine
+// does. Without libsystemd a journalctl process takes its place.
+//
+// One reader serves several groups of matches. libsystemd is asked for the
+// entries of all; to which groups an entry belongs is found out once more, from
+// the fields that the matches name, and goes with the line as a mask. Groups may
+// start at different entries: the reading begins with the first, and each is
+// passed over until its own is met.
 package sources

@@ -65,11 +65,19 @@ func readable(o JournalOptions) error {
 		if o.Path == "" {
 			dirs = journalDirs
 		}
+		name := "*.journal"
+		if o.Path == "" && o.Flags&4 != 0 {
+			name = "system*.journal" // users' own may be all that can be read
+		}
 		for _, dir := range dirs {
 			if _, err := os.ReadDir(dir); errors.Is(err, fs.ErrPermission) {
 				found, denied = true, err
 			}
-			patterns = append(patterns, filepath.Join(dir, "*.journal"), filepath.Join(dir, "*", "*.journal"))
+			if o.Namespace != "" {
+				patterns = append(patterns, filepath.Join(dir, "*."+o.Namespace, name))
+			} else {
+				patterns = append(patterns, filepath.Join(dir, name), filepath.Join(dir, "*", name))
+			}
 		}
 	}
 	for _, pattern := range patterns {

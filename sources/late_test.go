@@ -126,8 +126,11 @@ func TestCatchUpJoinsAtTheVeryByte(t *testing.T) {
 // line is given to the later input, or to the first after the other has joined.
 func TestCatchUpWhileTheLogMoves(t *testing.T) {
 	seeds := 6
-	if os.Getenv("F2BPIPE_SOAK") == "1" {
+	switch {
+	case os.Getenv("F2BPIPE_SOAK") == "1":
 		seeds = 200
+	case testing.Short():
+		seeds = 1
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
