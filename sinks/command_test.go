@@ -139,6 +139,23 @@ func TestCommandLost(t *testing.T) {
 	s.expect(t, c, []pipeline.Order{order(pipeline.VerbUnban, "192.0.2.2")}, "unban 192.0.2.2", "check")
 }
 
+// Somebody who is banned was seen again: the action is checked, and put right.
+func TestCommandRecheck(t *testing.T) {
+	lost := 0
+	s, c := newScript(func(c *CommandConfig) { c.OnDemand, c.Lost = true, func() { lost++ } })
+	s.ran = nil
+	c.Recheck(t.Context()) // nothing is started
+	s.expect(t, c, []pipeline.Order{order(pipeline.VerbBan, ban4), order(pipeline.VerbBan, ban6)}, "start", "ban "+ban4, "ban "+ban6)
+	s.ran = nil
+	c.Recheck(t.Context())
+	s.fail["check"] = 1
+	c.Recheck(t.Context())
+	if want := []string{"check", "check", "stop", "start", "check"}; !slices.Equal(s.ran, want) || lost != 1 {
+		t.Errorf("ran %q, want %q; lost is told %d times", s.ran, want, lost)
+	}
+	s.expect(t, c, []pipeline.Order{order(pipeline.VerbBan, ban4), order(pipeline.VerbBan, ban6)}, "reban "+ban4, "reban "+ban6)
+}
+
 // What fails is counted and not tried again; what nobody knows is refused.
 func TestCommandFails(t *testing.T) {
 	s, c := newScript(nil)

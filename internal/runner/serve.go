@@ -99,9 +99,7 @@ func Supervise(ctx context.Context, client io.ReadWriter, command []string, stde
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var serving sync.WaitGroup
-	serving.Go(func() { s.keep(ctx, command, stderr) })
-	<-s.began // what comes before the first server is for it
-	for {
+	for first := true; ; first = false {
 		text, err := readRaw(client)
 		if err != nil {
 			cancel()
@@ -110,6 +108,10 @@ func Supervise(ctx context.Context, client io.ReadWriter, command []string, stde
 				return nil
 			}
 			return fmt.Errorf("read from the service: %w", err)
+		}
+		if first { // where no jail has a command, none need run
+			serving.Go(func() { s.keep(ctx, command, stderr) })
+			<-s.began
 		}
 		s.pass(text)
 	}

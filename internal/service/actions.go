@@ -29,6 +29,39 @@ type actions struct {
 	tasks   sync.WaitGroup
 	tasking context.Context
 	endTask context.CancelFunc
+	gate    sync.Mutex // over ending
+	ending  bool       // no task begins any more
+}
+
+// task begins a task, unless the service ends: then it returns false.
+func (a *actions) task(f func()) bool {
+	a.gate.Lock()
+	defer a.gate.Unlock()
+	if !a.ending {
+		a.tasks.Go(f)
+	}
+	return !a.ending
+}
+
+// How soon after its ban somebody who is seen again has an action checked, as in
+// fail2ban, and how often at most.
+const (
+	recheckAfter = 3 * time.Second
+	recheckEvery = 10 * time.Second
+)
+
+// recheckActions checks a jail's actions: somebody got through. It does not block.
+func (s *Service) recheckActions(j *pipeline.Jail) {
+	t := s.actions.table.Load()
+	if t == nil || (*t)[j] == nil {
+		return
+	}
+	now := s.clock.Now()
+	for _, c := range (*t)[j].carried {
+		if last := c.checked.Load(); c.command != nil && now-last > int64(recheckEvery) && c.checked.CompareAndSwap(last, now) {
+			s.actions.task(func() { c.command.Recheck(s.actions.tasking) })
+		}
+	}
 }
 
 // actionTable says what each jail has. It is never changed, only replaced.
@@ -47,6 +80,7 @@ type carried struct {
 	flusher *pipeline.Flusher
 	command *sinks.Command // nil: our sink carries it out
 	alias   *pipeline.Jail // whom our sink knows it by
+	checked atomic.Int64   // when Recheck was begun last, nanoseconds
 }
 
 // openActions makes what carries out the actions of the jails that run.
@@ -194,7 +228,7 @@ func (s *Service) announceActions(j *jail) {
 func (s *Service) startActions(list []*carried) {
 	for _, c := range list {
 		if c.command != nil {
-			s.actions.tasks.Go(func() { c.command.Start(s.actions.tasking) })
+			s.actions.task(func() { c.command.Start(s.actions.tasking) })
 		}
 	}
 }
@@ -243,7 +277,7 @@ func (s *Service) changeActions(jails []*jail) {
 				fresh[i].command.After(done)
 			}
 		case c.command != nil:
-			a.tasks.Go(func() { c.command.Reload(a.tasking) })
+			a.task(func() { c.command.Reload(a.tasking) })
 		}
 	}
 	s.startActions(fresh)
@@ -280,12 +314,15 @@ func (s *Service) endAction(c *carried) (done chan struct{}) {
 		return done
 	}
 	bans := s.ledger.Banned(c.jail.identity)
-	s.actions.tasks.Go(func() {
+	begun := s.actions.task(func() {
+		defer close(done)
 		ctx, cancel := context.WithTimeout(s.actions.tasking, stopActions)
 		defer cancel()
-		defer close(done)
 		c.command.Stop(ctx, bans)
 	})
+	if !begun {
+		close(done)
+	}
 	return done
 }
 
@@ -299,6 +336,9 @@ func (s *Service) closeActions(stop bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopActions)
 	defer cancel()
 	defer a.endTask()
+	a.gate.Lock()
+	a.ending = true
+	a.gate.Unlock()
 	var ending sync.WaitGroup
 	for _, c := range a.table.Load().all() {
 		standing, refused := c.flusher.Pending()

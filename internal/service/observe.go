@@ -26,6 +26,9 @@ type observer struct{ *Service }
 func (o observer) Observe(e pipeline.Event) {
 	banLog{o.out}.Observe(e)
 	o.decisions.note(e)
+	if e.Kind == pipeline.EventAlready && e.AtNanos-e.Ban.AtNanos > int64(recheckAfter) {
+		o.recheckActions(e.Ban.Jail)
+	}
 	if e.Kind == pipeline.EventBan && !e.Ban.Restored {
 		o.meter.banned(&e.Ban)
 	}
