@@ -123,6 +123,14 @@ func parts(n int64, units ...any) string {
 	return out
 }
 
+// lifted writes the bans that end with their jail, or with the service. They
+// come back with it, as "Restore Ban".
+func (l banLog) lifted(bans []pipeline.Banned) {
+	for i := range bans {
+		l.out.Print(logtarget.Notice, loggerActions, false, about(bans[i].Jail, "Unban", bans[i].ID))
+	}
+}
+
 // found writes the failures that were found. Where lines come faster than the
 // log takes them these are left out, and counted.
 func (l banLog) found(failures []pipeline.Failure) {

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/f2bpipe/f2bpipe/internal/logtarget"
 	"github.com/f2bpipe/f2bpipe/internal/testenv"
@@ -113,6 +116,75 @@ func TestLogIsDebians(t *testing.T) {
 	ask("set sshd banip 203.0.113.79")
 	both(2) // its end too
 	got, want := banLines(t, ours.path("f2b.log")), banLines(t, theirs.path("f2b.log"))
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\n\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestIncreaseAndRestoreAreDebians compares what is written of a second ban,
+// which lasts longer, of a stop, and of bans that come back after it.
+func TestIncreaseAndRestoreAreDebians(t *testing.T) {
+	if os.Getenv("F2BPIPE_SOAK") != "1" {
+		t.Skip("takes 20 s: F2BPIPE_SOAK=1 runs it")
+	}
+	testenv.Python(t)
+	testenv.Netns(t) // a dry run stores nothing
+	netns, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(netns)
+	theirs, ours := oracleSite(t), oracleSite(t)
+	for _, s := range []*site{theirs, ours} {
+		s.write("jail.local", "[DEFAULT]\nmaxretry = 2\nbantime = 3\nbantime.increment = true\nusedns = no\n[nginx-http-auth]\nenabled = false\n")
+		s.write("filter.d/plain.conf", "[Definition]\nfailregex = ^ failure from <HOST>$\ndatepattern = {^LN-BEG}%%Y-%%m-%%d %%H:%%M:%%S\n")
+	}
+	// What fail2ban's observer finds about those it knows is its own affair.
+	lines := func(s *site) []string {
+		return slices.DeleteFunc(banLines(t, s.path("f2b.log")), func(l string) bool { return strings.Contains(l, ", bad - ") })
+	}
+	n := 0
+	both := func(more int) {
+		t.Helper()
+		n += more
+		tick, late := time.NewTicker(10*time.Millisecond), time.After(15*time.Second)
+		defer tick.Stop()
+		for _, s := range []*site{theirs, ours} {
+			for len(lines(s)) < n {
+				select {
+				case <-tick.C:
+				case <-late:
+					t.Fatalf("%d lines wanted, have\n%s\n\nand\n%s", n, strings.Join(lines(theirs), "\n"), strings.Join(lines(ours), "\n"))
+				}
+			}
+		}
+	}
+	run := func(what func(theirs, ours *asker)) {
+		t.Helper()
+		stopTheirs := startFail2banUntil(t, theirs.dir)
+		out := fileLog(t, ours.path("f2b.log"))
+		r := ours.start(func(c *Config) {
+			c.Fail2ban, c.Socket, c.Out, c.DryRun, c.NetNS = true, ours.path("s"), out, nil, netns
+		})
+		what(newAsker(t, theirs.path("s"), theirs.dir), newAsker(t, ours.path("s"), ours.dir))
+		r.stop()
+		<-r.stopped
+		stopTheirs()
+	}
+	run(func(a, b *asker) {
+		for range 2 {
+			theirs.log("a.log", "failure from 192.0.2.101", "failure from 192.0.2.101")
+			ours.log("a.log", "failure from 192.0.2.101", "failure from 192.0.2.101")
+			both(4 + n/4) // the second time with its Increase Ban
+		}
+		for _, who := range []*asker{a, b} {
+			who.ask("set", "sshd", "bantime", "600")
+			who.ask("set", "sshd", "banip", "203.0.113.77")
+		}
+		both(1)
+	})
+	run(func(a, b *asker) { both(0) })
+	got, want := lines(ours), lines(theirs)
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\n\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

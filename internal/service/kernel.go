@@ -75,6 +75,7 @@ func (s *Service) closeKernel(why string, remove bool) error {
 	remove = remove || s.classic()
 	if remove {
 		s.log.Info("service ends, its bans are taken out of the kernel", "by", why)
+		banLog{s.out}.lifted(s.ledger.Banned(nil))
 	} else {
 		s.log.Info("service ends, its bans stay in the kernel until they end; f2bpipe stop takes them away", "by", why)
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -119,6 +120,12 @@ func oracleSite(t *testing.T) *site {
 // with the test.
 func startFail2ban(t testing.TB, dir string) {
 	t.Helper()
+	startFail2banUntil(t, dir)
+}
+
+// startFail2banUntil is startFail2ban with a func that ends it before the test does.
+func startFail2banUntil(t testing.TB, dir string) (stop func()) {
+	t.Helper()
 	testenv.Python(t)
 	cmd := exec.Command("/usr/bin/fail2ban-server", "-c", dir, "-s", dir+"/s", "-p", dir+"/pid", "-xf", "start")
 	cmd.Env = append(os.Environ(), "TZ=UTC")
@@ -129,16 +136,18 @@ func startFail2ban(t testing.TB, dir string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	})
+	t.Cleanup(stop)
 	// It says so once the jails are configured.
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil || line != "Server ready\n" {
 		log, _ := os.ReadFile(dir + "/f2b.log")
 		t.Fatalf("fail2ban-server: %q, %v\n%s", line, err, log)
 	}
+	return stop
 }
 
 var stampPattern = regexp.MustCompile(`2\d\d\d-\d\d-\d\d \d\d:\d\d:\d\d|9999-12-31 23:59:59`)

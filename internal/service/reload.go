@@ -371,6 +371,7 @@ func sameMember(a, b *jail) bool {
 // back.
 func (s *Service) end(ctx context.Context, j *jail) {
 	banned := s.ledger.Totals(j.identity).Current
+	banLog{s.out}.lifted(s.ledger.Banned(j.identity))
 	// That the sink refuses is no matter: RemoveJail takes all at once.
 	_ = s.ledger.Release(ctx, j.identity)
 	// A ban that the last lines of the jail cause only now stays out of the kernel.
