@@ -14,6 +14,9 @@ import (
 // up by ours under its name: the same bans, no set or rule twice; and at the
 // stop nothing is left.
 func TestAdoptsFail2ban(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts two servers")
+	}
 	testenv.Python(t)
 	const theirs, client = "/usr/bin/fail2ban-server", "/usr/bin/fail2ban-client"
 	for _, path := range []string{theirs, client} {

@@ -46,6 +46,9 @@ func (h *host) enforced(n int) {
 // TestUserNamespace: with rights in a user namespace alone, so that the
 // kernel's default bounds the socket's buffers, ten thousand bans of one burst hold.
 func TestUserNamespace(t *testing.T) {
+	if testing.Short() {
+		t.Skip("ten thousand bans; the sink's own test does it too")
+	}
 	h := newHost(t, strings.Replace(plainJail, "maxretry = 2", "maxretry = 1", 1))
 	h.attr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
