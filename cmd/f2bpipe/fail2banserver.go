@@ -15,7 +15,11 @@ import (
 // serve is the server in the foreground: it returns when it has ended.
 func (t *theirs) serve(ctx context.Context, out *bufio.Writer) bool {
 	unix.Umask(0o077)
-	box, err := confined(t.options(), "", false)
+	flag := ""
+	if t.async {
+		flag = "no" // what the service may need only the client's stream says
+	}
+	box, err := confined(t.options(), flag, false)
 	if err == nil {
 		err = t.runServer(ctx, out, box)
 	}
