@@ -11,6 +11,10 @@ type Machine struct {
 	fuel  int
 	tail  int // where the white space at the end of the text begins; -1: not looked up yet
 
+	rows     []int32 // memo: 1 and the number of each state's row; 0: it has none
+	rowWords int
+	full     bool // there was no room for a row
+
 	visited []uint64 // memo: states that were entered
 	success []uint64 // memo: states of sub-programs that lead to their match
 	trail   []uint64 // states of sub-programs entered on the way to here

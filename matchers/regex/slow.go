@@ -57,15 +57,16 @@ func (p *program) searchSlow(m *Machine, text []byte, at int) ([]int32, outcome)
 	m.stack = m.stack[:0]
 	m.trail = m.trail[:0]
 	m.steps, m.depth = 0, 0
+	m.full = false
 	ready := p.noMemo
 	for pos := at; pos <= len(text); pos++ {
 		if pos < len(text) && text[pos]&0xc0 == 0x80 || !m.view.can(p.start, pos) {
 			continue
 		}
-		if !ready && !p.forget(m, len(text)+1) {
-			return nil, exhausted
+		if !ready {
+			p.forget(m, len(text)+1)
+			ready = true
 		}
-		ready = true
 		n, out := p.runSlow(m, text, p.start, pos)
 		switch out {
 		case matched:
@@ -74,39 +75,65 @@ func (p *program) searchSlow(m *Machine, text []byte, at int) ([]int32, outcome)
 		case exhausted:
 			return nil, exhausted
 		}
+		if m.full {
+			return nil, exhausted // what failed did so for want of room
+		}
 		m.clear()
 	}
 	return nil, failed
 }
 
-// forget clears the memo for so many positions; false where it would be too large.
-func (p *program) forget(m *Machine, positions int) bool {
-	words := (uint64(positions)*uint64(p.states) + 63) / 64
-	total := words
-	if p.looks {
-		total *= 2
+// forget empties the memo and makes it ready for so many positions. It has a row
+// of bits for each state that is entered at all: a pattern of thousands of
+// states is in some dozen of them wherever a text is.
+func (p *program) forget(m *Machine, positions int) {
+	if cap(m.rows) < p.states {
+		m.rows = make([]int32, p.states)
 	}
-	if total > maxMemo {
-		return false
-	}
-	m.visited = cleared(m.visited, int(words))
-	if p.looks {
-		m.success = cleared(m.success, int(words))
-	}
-	return true
+	m.rows = m.rows[:p.states]
+	clear(m.rows)
+	m.rowWords = (positions + 63) / 64
+	m.visited, m.success, m.full = m.visited[:0], m.success[:0], false
 }
 
-// cleared returns s with n words of zero, in its memory where that suffices.
-func cleared(s []uint64, n int) []uint64 {
-	if cap(s) < n {
-		return make([]uint64, n)
+// row returns where a state's row begins in the memo, in words. Where there is
+// no room for it, the memo is full and the search ends.
+func (p *program) row(m *Machine, state int) int {
+	if r := m.rows[state]; r > 0 {
+		return int(r-1) * m.rowWords
 	}
-	s = s[:n]
-	clear(s)
+	room := maxMemo
+	if p.looks {
+		room /= 2
+	}
+	start := len(m.visited)
+	if start+m.rowWords > room {
+		m.full = true
+		return 0
+	}
+	m.visited = grown(m.visited, m.rowWords, room)
+	if p.looks {
+		m.success = grown(m.success, m.rowWords, room)
+	}
+	m.rows[state] = int32(start/m.rowWords) + 1
+	return start
+}
+
+// grown returns s with n more words of zero, in its memory where that suffices,
+// else in twice as much, room words at most.
+func grown(s []uint64, n, room int) []uint64 {
+	end := len(s) + n
+	if cap(s) < end {
+		larger := make([]uint64, len(s), min(max(2*cap(s), end, 1024), room))
+		copy(larger, s)
+		s = larger
+	}
+	s = s[:end]
+	clear(s[end-n:])
 	return s
 }
 
-// key returns the number of the state of i at pos; left is for loops.
+// key returns the number of the bit of i's state at pos; left is for loops.
 func (p *program) key(m *Machine, i *inst, pos int, left bool) uint64 {
 	bits, list := 0, p.bits[i.x]
 	for k, ref := range list {
@@ -117,7 +144,7 @@ func (p *program) key(m *Machine, i *inst, pos int, left bool) uint64 {
 	if left {
 		bits |= 1 << len(list)
 	}
-	return uint64(pos)*uint64(p.states) + uint64(int(i.state)+bits)
+	return uint64(p.row(m, int(i.state)+bits))*64 + uint64(pos)
 }
 
 // enter marks a state. It returns failed for one that was entered before and
@@ -128,6 +155,9 @@ func (p *program) enter(m *Machine, i *inst, pos int, left bool) outcome {
 		return exhausted
 	}
 	k := p.key(m, i, pos, left)
+	if m.full {
+		return failed
+	}
 	w, bit := k>>6, uint64(1)<<(k&63)
 	if m.visited[w]&bit == 0 {
 		m.visited[w] |= bit
@@ -147,7 +177,7 @@ func (p *program) enter(m *Machine, i *inst, pos int, left bool) outcome {
 func (p *program) runSlow(m *Machine, text []byte, pc int32, pos int) (int, outcome) {
 	base := len(m.stack)
 	for {
-		if m.steps++; p.budget > 0 && m.steps > p.budget || len(m.stack) > maxStack {
+		if m.steps++; p.budget > 0 && m.steps > p.budget || len(m.stack) > maxStack || m.full {
 			m.unwind(base)
 			return 0, exhausted
 		}
