@@ -181,6 +181,19 @@ func (p *program) subSlow(m *Machine, text []byte, i *inst, pos int) (int32, int
 		}
 		m.steps += int(i.min)
 	}
+	if i.op == opLook && i.mode != Possessive {
+		// One text or code point needs no machine: (?! from ) stands at every
+		// position of what it keeps apart.
+		if s := &p.insts[i.x]; (s.op == opLit || s.op == opClass) && p.insts[s.next].op == opMatch {
+			held := false
+			if s.op == opLit {
+				held = len(text)-at >= len(s.lit) && string(text[at:at+len(s.lit)]) == s.lit
+			} else {
+				held = s.set.step(text, at) >= 0
+			}
+			return i.next, pos, pick(held != i.negate, matched, failed)
+		}
+	}
 	base, trail := len(m.stack), len(m.trail)
 	// A frame below makes every change of a slot noted; it changes nothing itself.
 	m.push(frame{pc: ^0, pos: m.slots[0]})
