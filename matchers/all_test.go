@@ -11,7 +11,8 @@ import (
 )
 
 // allFail2ban names every filter of fail2ban's configuration that matches
-// single lines.
+// single lines, but for the two that every line is tried on: 3proxy's rule needs
+// no text at all, openhab's one that a date could divide into two too short ones.
 func allFail2ban(t testing.TB) (names []string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(testenv.Shared(t, "fail2ban", "config"), "filter.d", "*.conf"))
@@ -24,7 +25,7 @@ func allFail2ban(t testing.TB) (names []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(text, []byte("failregex")) && !bytes.Contains(text, []byte("\nmaxlines")) && !strings.HasSuffix(name, "common") {
+		if bytes.Contains(text, []byte("failregex")) && !bytes.Contains(text, []byte("\nmaxlines")) && !strings.HasSuffix(name, "common") && name != "3proxy" && name != "openhab" {
 			names = append(names, name)
 		}
 	}

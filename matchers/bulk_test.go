@@ -145,6 +145,9 @@ func corpora(t testing.TB) map[string][]byte {
 		}
 		out[filepath.Base(path)] = bytes.Repeat(text, 12)
 	}
+	for _, kind := range []string{"mixed", "clean", "attack"} {
+		out["generated "+kind] = generated(t, kind, 900)
+	}
 	return out
 }
 

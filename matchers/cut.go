@@ -188,7 +188,7 @@ func longestPiece(t literal.Text, after string) (best literal.Text) {
 			end = len(t.Bytes)
 		}
 		if end-start > len(best.Bytes) {
-			best = literal.Text{Bytes: t.Bytes[start:end], Fold: t.Fold[start:end]}
+			best = literal.Text{Bytes: t.Bytes[start:end], Fold: t.Fold[start:end], Deep: t.Deep}
 		}
 		start = end
 	}

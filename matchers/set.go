@@ -222,7 +222,7 @@ func (s *Set) countInvalid() {
 // end leaves the batch: what later lines need of it is kept.
 func (s *Set) end() {
 	for _, v := range s.views {
-		v.lookBack(&s.w.machine, s.batch.Data, len(s.batch.Data), s.now)
+		v.leave(&s.w.machine, s.batch.Data, s.now)
 		if at, ok := v.last(s.now); ok {
 			s.newest.Store(at)
 		}

@@ -2,9 +2,12 @@ package matchers_test
 
 import (
 	"os/exec"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/internal/testenv"
@@ -95,6 +98,92 @@ func TestNoAllocations(t *testing.T) {
 				t.Errorf("%s, %s: %v allocations in %d batches", kind, p.name, n, len(batches))
 			}
 		}
+	}
+}
+
+// TestAllFiltersCostLittleMore holds all of fail2ban's filters at once to twice
+// the time of the six: lines that matter to nobody are found in one scan.
+func TestAllFiltersCostLittleMore(t *testing.T) {
+	if raceEnabled || testing.Short() {
+		t.Skip("a measurement")
+	}
+	batches := blocks(generated(t, "mixed", 10000), 72<<10)
+	batches = batches[:len(batches)-1]
+	six, all := fail2banSet(t, sixFilters...), fail2banSet(t, allFail2ban(t)...)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cost := func(s *matchers.Set) (sum time.Duration) {
+		var dst []pipeline.Failure
+		for i := range batches {
+			best := time.Duration(1 << 62)
+			for range 12 {
+				start := threadTime(t)
+				dst = passes[1].pass(t, s, batches[i:i+1], dst)
+				best = min(best, threadTime(t)-start)
+			}
+			sum += best
+		}
+		return sum
+	}
+	cost(six) // they learn what to look for
+	cost(all)
+	a, b := cost(six), cost(all)
+	t.Logf("six filters %v, all %v: %.2f times", a, b, float64(b)/float64(a))
+	if b > 2*a {
+		t.Errorf("all filters take %v, the six %v: more than twice", b, a)
+	}
+}
+
+// threadTime is the processor time that the thread has had.
+func threadTime(t testing.TB) time.Duration {
+	t.Helper()
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(ts.Nano())
+}
+
+// maxCompile is what compiling all filters may take. Tests run beside others.
+const maxCompile = 300 * time.Millisecond
+
+// TestCompileTime compiles every filter of fail2ban's and what their set looks for.
+func TestCompileTime(t *testing.T) {
+	if raceEnabled {
+		t.Skip("time under the race detector says nothing")
+	}
+	dir := testenv.Shared(t, "fail2ban", "config")
+	var configs []matchers.FilterConfig
+	var patterns [][]string
+	names := allFail2ban(t)
+	for _, name := range names {
+		f, problems := config.LoadFilter(config.Options{Dir: dir}, name)
+		if f == nil {
+			t.Fatalf("%s: %v", name, problems)
+		}
+		configs, patterns = append(configs, filterConfig(f)), append(patterns, texts(f.Datepattern))
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	best := time.Duration(1 << 62)
+	for range 3 {
+		start := threadTime(t)
+		var jails []matchers.JailFilter
+		for i, c := range configs {
+			filter, err := matchers.CompileFilter(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			jails = append(jails, matchers.JailFilter{Jail: pipeline.NewJail(names[i], pipeline.Policy{}), Filter: filter, Dates: patterns[i]})
+		}
+		if _, err := matchers.NewSet(matchers.Options{Now: func() int64 { return 1_795_000_000e9 }}, jails, nil); err != nil {
+			t.Fatal(err)
+		}
+		best = min(best, threadTime(t)-start)
+	}
+	t.Logf("%d filters in %v", len(names), best)
+	if best > maxCompile {
+		t.Errorf("%d filters take %v to compile, want %v", len(names), best, maxCompile)
 	}
 }
 

@@ -38,6 +38,7 @@ type view struct {
 	lastFound dates.Found
 	hasLast   bool
 	seen      int    // lines of the batch before this place are behind the last date
+	barren    int    // lines that were looked at since without a date
 	back      []byte // memory
 }
 
@@ -135,7 +136,7 @@ func (v *view) noteLast(inBatch bool, now int64) {
 	if len(v.date) == 0 {
 		return
 	}
-	v.lastText, v.lastFound, v.seen = v.text, v.found, v.start+1
+	v.lastText, v.lastFound, v.seen, v.barren = v.text, v.found, v.start+1, 0
 	if !inBatch {
 		v.keepLast(now)
 	}
@@ -154,13 +155,25 @@ func (v *view) lookBack(m *regex.Machine, data []byte, end int, now int64) {
 			v.back = text[:0]
 		}
 		if found, ok := v.detector.Find(m, v.order, text); ok && found.Start < found.End {
-			v.lastText, v.lastFound = text, found
+			v.lastText, v.lastFound, v.barren = text, found, 0
 			v.keepLast(now)
 			break
 		}
+		v.barren++
 		at = start
 	}
 	v.seen = max(v.seen, end)
+}
+
+// barrenLines is after how many lines in a row without a date of the view's
+// kind no more are looked at for the sake of later ones: the log has another kind.
+const barrenLines = 10_000
+
+// leave looks back over the end of a batch.
+func (v *view) leave(m *regex.Machine, data []byte, now int64) {
+	if v.barren < barrenLines {
+		v.lookBack(m, data, len(data), now)
+	}
 }
 
 // keepLast works out the last date while its text is still there.

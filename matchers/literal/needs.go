@@ -14,6 +14,9 @@ type Text struct {
 	// Fold has 0x20 for each byte of Bytes that takes both cases, else 0: a byte
 	// b of a line fits if b|Fold[i] == Bytes[i].
 	Fold string
+	// Deep says that two characters or more stand before the text, in what the
+	// pattern sees: none of its own are those that a date at the start may take along.
+	Deep bool
 }
 
 // Need is a set of texts one of which is in every line that a rule matches.
@@ -24,6 +27,10 @@ const (
 	maxLength = 32 // bytes of a text: a part of what is needed is needed too
 	minLength = 3  // a shorter one is in every other line
 	maxNeeds  = 8  // of a rule
+
+	// maxChoice is how many texts a need may have that is a choice as it stands
+	// in a pattern: lists of what robots call themselves are long.
+	maxChoice = 256
 )
 
 // Needs returns what lines that the pattern matches must hold: every Need by
@@ -33,6 +40,13 @@ const (
 func Needs(s *regex.Syntax) []Need {
 	p := analyse(s.Root)
 	p.close()
+	for i := range p.needs {
+		n := slices.Clone(p.needs[i]) // a part that is repeated has the same one twice
+		for k := range n {
+			n[k].Deep = p.at[i] >= 2
+		}
+		p.needs[i] = n
+	}
 	needs := slices.DeleteFunc(p.needs, func(n Need) bool { return n.shortest() < minLength })
 	slices.SortStableFunc(needs, func(a, b Need) int { return -cmp.Compare(a.worth(), b.worth()) })
 	return needs[:min(len(needs), maxNeeds)]
@@ -55,22 +69,33 @@ type part struct {
 	tail   []Text // without: the last exact texts so far, not yet a need
 	needs  []Need
 	closed bool // not exact
+
+	width  int   // characters at least
+	at     []int // of each need: so many characters stand before it at least
+	tailAt int   // and before the tail
 }
 
 // literal is the part that matches one of the texts.
-func literal(texts ...Text) part { return part{exact: texts} }
+func literal(texts ...Text) part {
+	p := part{exact: texts, width: len(texts[0].Bytes)}
+	for _, t := range texts {
+		p.width = min(p.width, len(t.Bytes))
+	}
+	return p
+}
 
 // anything is the part of which nothing is known.
 func anything() part { return part{closed: true} }
 
 // close makes the exact texts at hand a need of their own.
 func (p *part) close() {
-	texts := p.exact
+	texts, at := p.exact, 0
 	if p.closed {
-		texts = p.tail
+		texts, at = p.tail, p.tailAt
 	}
 	if len(texts) > 0 && !slices.ContainsFunc(texts, func(t Text) bool { return t.Bytes == "" }) {
 		p.needs = append(p.needs, Need(texts).cut())
+		p.at = append(p.at, at)
 	}
 	p.exact, p.tail, p.closed = nil, nil, true
 }
@@ -80,7 +105,7 @@ func (n Need) cut() Need {
 	out := slices.Clone(n)
 	for i, t := range out {
 		if len(t.Bytes) > maxLength {
-			out[i] = Text{t.Bytes[:maxLength], t.Fold[:maxLength]}
+			out[i] = Text{Bytes: t.Bytes[:maxLength], Fold: t.Fold[:maxLength]}
 		}
 	}
 	return out
@@ -88,12 +113,14 @@ func (n Need) cut() Need {
 
 // then appends what follows.
 func (p *part) then(next part) {
+	before := p.width
+	p.width += next.width
 	if !next.closed {
 		current := &p.exact
 		if p.closed {
 			current = &p.tail
 			if len(p.tail) == 0 {
-				p.tail = []Text{{}}
+				p.tail, p.tailAt = []Text{{}}, before
 			}
 		}
 		if product, ok := cross(*current, next.exact); ok {
@@ -101,12 +128,14 @@ func (p *part) then(next part) {
 			return
 		}
 		p.close()
-		p.tail = next.exact
+		p.tail, p.tailAt = next.exact, before
 		return
 	}
 	p.close()
-	p.needs = append(p.needs, next.needs...)
-	p.tail = next.tail
+	for i, n := range next.needs {
+		p.needs, p.at = append(p.needs, n), append(p.at, before+next.at[i])
+	}
+	p.tail, p.tailAt = next.tail, before+next.tailAt
 }
 
 // cross returns every text of a followed by every one of b, where they are few.
@@ -120,7 +149,7 @@ func cross(a, b []Text) ([]Text, bool) {
 			if len(x.Bytes)+len(y.Bytes) > 4*maxLength {
 				return nil, false
 			}
-			out = append(out, Text{x.Bytes + y.Bytes, x.Fold + y.Fold})
+			out = append(out, Text{Bytes: x.Bytes + y.Bytes, Fold: x.Fold + y.Fold})
 		}
 	}
 	return out, true
@@ -137,7 +166,9 @@ func analyse(n *regex.Node) part {
 		}
 		return p
 	case regex.KindClass:
-		return class(n.Class)
+		p := class(n.Class)
+		p.width = 1
+		return p
 	case regex.KindConcat:
 		p := literal(Text{})
 		for _, sub := range n.Subs {
@@ -157,16 +188,18 @@ func analyse(n *regex.Node) part {
 // letter is one code point of a literal.
 func letter(r rune, fold regex.Fold) part {
 	if r >= utf8.RuneSelf || r == '\n' || r == '\r' {
-		return anything()
+		p := anything()
+		p.width = 1
+		return p
 	}
 	lower := r | 0x20
 	if fold == regex.FoldNone || lower < 'a' || lower > 'z' {
-		return literal(Text{string(r), "\x00"})
+		return literal(Text{Bytes: string(r), Fold: "\x00"})
 	}
 	if fold == regex.FoldUnicode && (lower == 'i' || lower == 'k' || lower == 's') {
 		return anything() // they have spellings beyond ASCII
 	}
-	return literal(Text{string(lower), "\x20"})
+	return literal(Text{Bytes: string(lower), Fold: "\x20"})
 }
 
 // class is a set of few ASCII characters.
@@ -177,11 +210,11 @@ func class(c *regex.Class) part {
 			if x >= utf8.RuneSelf || x == '\n' || x == '\r' || len(texts) == 4 {
 				return anything()
 			}
-			texts = append(texts, Text{string(x), "\x00"})
+			texts = append(texts, Text{Bytes: string(x), Fold: "\x00"})
 		}
 	}
 	if len(texts) == 2 && texts[0].Bytes[0]|0x20 == texts[1].Bytes[0] && texts[1].Bytes[0] >= 'a' && texts[1].Bytes[0] <= 'z' {
-		return literal(Text{texts[1].Bytes, "\x20"})
+		return literal(Text{Bytes: texts[1].Bytes, Fold: "\x20"})
 	}
 	return literal(texts...)
 }
@@ -199,30 +232,35 @@ func alternate(subs []*regex.Node) part {
 	if exact && len(texts) <= maxTexts {
 		return literal(texts...)
 	}
+	out := part{closed: true, width: parts[0].width}
+	for i := range parts {
+		out.width = min(out.width, parts[i].width)
+	}
 	var need Need
+	at := 0
 	for i := range parts {
 		parts[i].close()
 		best, ok := parts[i].best()
-		if !ok {
-			return anything()
+		if !ok || len(need)+len(parts[i].needs[best]) > maxChoice {
+			return out
 		}
-		need = append(need, best...)
+		if i == 0 || parts[i].at[best] < at {
+			at = parts[i].at[best]
+		}
+		need = append(need, parts[i].needs[best]...)
 	}
-	if len(need) > maxTexts {
-		return anything()
-	}
-	return part{closed: true, needs: []Need{need}}
+	out.needs, out.at = []Need{need}, []int{at}
+	return out
 }
 
-// best returns the part's need of greatest worth.
-func (p *part) best() (Need, bool) {
-	var best Need
-	for _, n := range p.needs {
-		if best == nil || n.worth() > best.worth() {
-			best = n
+// best returns the index of the part's need of greatest worth.
+func (p *part) best() (index int, ok bool) {
+	for i, n := range p.needs {
+		if n.worth() > p.needs[index].worth() {
+			index = i
 		}
 	}
-	return best, best != nil
+	return index, len(p.needs) > 0
 }
 
 // repeat is a part several times.

@@ -86,7 +86,7 @@ func (n Need) whole(drop int) option {
 	o := make(option, 0, len(n))
 	for _, t := range n {
 		from := 0
-		for from < drop && from < len(t.Bytes) && !wordByte(t.Bytes[from]) {
+		for !t.Deep && from < drop && from < len(t.Bytes) && !wordByte(t.Bytes[from]) {
 			from++
 		}
 		o = append(o, probe{text: t.part(from, len(t.Bytes))})
@@ -94,7 +94,7 @@ func (n Need) whole(drop int) option {
 	return o
 }
 
-func (t Text) part(from, to int) Text { return Text{t.Bytes[from:to], t.Fold[from:to]} }
+func (t Text) part(from, to int) Text { return Text{Bytes: t.Bytes[from:to], Fold: t.Fold[from:to]} }
 
 func wordByte(c byte) bool {
 	return c == '_' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'

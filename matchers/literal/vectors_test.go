@@ -18,7 +18,7 @@ func vectorTables(texts ...string) *tables {
 		if lower, ok := strings.CutPrefix(text, "i:"); ok {
 			text, fold = lower, strings.Repeat("\x20", len(lower))
 		}
-		probes = append(probes, probe{text: Text{text, fold}})
+		probes = append(probes, probe{text: Text{Bytes: text, Fold: fold}})
 	}
 	sample := []byte(strings.Join(texts, " ") + "\n")
 	t := newTables(probes, vectorEngines[0], countWindows(sample), sample)
@@ -77,7 +77,7 @@ func TestFindAtPageEnd(t *testing.T) {
 		if e.vectors && !hasVectors {
 			continue
 		}
-		c := choice{engine: e, options: []option{{probe{text: Text{"Failed", strings.Repeat("\x00", 6)}}}}}
+		c := choice{engine: e, options: []option{{probe{text: Text{Bytes: "Failed", Fold: strings.Repeat("\x00", 6)}}}}}
 		s := c.build(countWindows(nil), nil)
 		var l Lines
 		for size := range 200 {
