@@ -7,7 +7,8 @@ usage: bench/peers.py F2BPIPE [--lines N] [--rounds N] [--config DIR]
 Six filters: sshd[mode=aggressive], postfix[mode=extra], dovecot,
 nginx-http-auth, nginx-botsearch, recidive of DIR (default: /etc/fail2ban).
 Everything runs on one processor, interleaved; figures are medians of whole
-processes, less nothing. ripgrep searches for the same failregexes as one
+processes, less nothing. A second table has sshguard's parser, where it is
+installed, and f2bpipe itself on two processors. ripgrep searches for the same failregexes as one
 alternation each (-e), lookarounds dropped and groups not captured: it says yes
 or no where f2bpipe finds the date, the rule, every group, and counts. fail2ban
 is its Filter.processLine for the six filters in turn over a part of the lines,
@@ -136,8 +137,10 @@ def main():
     cpu = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")][0]
     print("cpu %s, kernel %s, %s, %s" % (cpu, os.uname().release, subprocess.getoutput("go version"), subprocess.getoutput("rg --version").split("\n")[0]))
     print("%d patterns for ripgrep; %d lines each; medians of %d interleaved rounds, one processor\n" % (len(patterns), a.lines, a.rounds))
+    guard = next((p for p in ("/usr/libexec/sshguard/sshg-parser", "/usr/lib/sshguard/sshg-parser", "/usr/sbin/sshg-parser") if os.access(p, os.X_OK)), None)
     print("| log | f2bpipe ns/line | ripgrep | fail2ban | faster than ripgrep | than fail2ban |")
     print("|---|---:|---:|---:|---:|---:|")
+    lines = []
     for kind, log in logs.items():
         n = sum(1 for _ in open(log, "rb"))
         walls = {"f": [], "r": []}
@@ -153,6 +156,19 @@ def main():
         f, r = statistics.median(walls["f"]) / n * 1e9, statistics.median(walls["r"]) / n * 1e9
         print("| %s | %.0f | %.0f | %.0f | %.2f | %.0f |" % (kind, f, r, peer, r / f, peer / f), flush=True)
         print(json.dumps({"log": kind, "f2bpipe": walls["f"], "rg": walls["r"]}), file=sys.stderr)
+        if guard:
+            g = statistics.median(timed(["taskset", "-c", "0", guard], log)[1] for _ in range(a.rounds)) / n * 1e9
+            lines.append("| %s | sshguard's parser (its own signatures: yes and the address) | %.0f ns/line | %.2f times it |" % (kind, g, g / f))
+        if (os.cpu_count() or 1) > 1:
+            two = ["taskset", "-c", "0,1"] + ours[3:]
+            t = {"1": [], "2": []}
+            for _ in range(a.rounds):
+                t["1"].append(timed(ours, log)[1])
+                t["2"].append(timed(two, log)[1])
+            one, both = statistics.median(t["1"]), statistics.median(t["2"])
+            lines.append("| %s | itself on two processors | %.0f ns/line | %.2f times one |" % (kind, both / n * 1e9, one / both))
+    print("\n| log | beside | its time | f2bpipe |\n|---|---|---:|---:|")
+    print("\n".join(lines))
     subprocess.run(["rm", "-r", corpora], check=True)
 
 
