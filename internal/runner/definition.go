@@ -63,7 +63,9 @@ func Define(jail string, a *config.Action) Definition {
 		return d
 	}
 	for _, p := range a.Init {
-		d.Props[p.Name] = p.Value.Text
+		if p.Name != "timeout" { // it is Timeout, however it was written
+			d.Props[p.Name] = p.Value.Text
+		}
 	}
 	for phase, v := range map[Phase]config.Value{
 		Start: a.Start, Stop: a.Stop, Flush: a.Flush, Reload: a.Reload, Check: a.Check, Repair: a.Repair,

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
+	"github.com/f2bpipe/f2bpipe/internal/control"
 	"github.com/f2bpipe/f2bpipe/internal/runner"
 	"github.com/f2bpipe/f2bpipe/internal/stock"
 	"github.com/f2bpipe/f2bpipe/internal/testenv"
@@ -293,3 +294,46 @@ func TestEscaped(t *testing.T) {
 }
 
 var _ pipeline.Sink = (*aliased)(nil)
+
+// What fail2ban's client streams of an action is the definition that is on disk:
+// a runner that takes none from anybody runs it.
+func TestStreamedDefinitionIsThatOnDisk(t *testing.T) {
+	dir := stockTree(t)
+	o := config.Options{Dir: dir, Enable: []string{"x"}, Make: true, Only: "x"}
+	o.Overrides.Jail = map[string]string{"failregex": "^x <HOST>$", "filter": "", "backend": "polling", "logpath": "",
+		"action": "ufw[timeout=5m]\n iptables-multiport[port=\"22,80\"]\n sendmail-whois[dest=me, norestored=1]\n dummy[actname=d2]\n nftables"}
+	tree, problems := config.Load(o)
+	if problems.Err() != nil {
+		t.Fatal(problems)
+	}
+	c, streamed := tree.Jail("x"), &config.Jail{Name: "x"}
+	for _, command := range tree.Dump() {
+		if len(command) < 5 || command[1] != "x" {
+			continue
+		}
+		list, _ := command[len(command)-1].([]any)
+		switch {
+		case command[0] == "set" && command[2] == "addaction":
+			t.Fatalf("%v", command)
+		case command[0] == "multi-set" && command[2] == "action":
+			if err := addAction(streamed, control.NewAction{Name: command[3].(string)}); err != nil {
+				t.Fatal(err)
+			}
+			for _, pair := range list {
+				p := pair.([]any)
+				if err := setProperty(&streamed.Actions[len(streamed.Actions)-1], p[0].(string), fmt.Sprint(p[1])); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if len(streamed.Actions) != len(c.Actions) {
+		t.Fatalf("%d actions of %d", len(streamed.Actions), len(c.Actions))
+	}
+	for i := range c.Actions {
+		disk, stream := runner.Define("x", &c.Actions[i]), runner.Define("x", &streamed.Actions[i])
+		if disk.Digest() != stream.Digest() {
+			t.Errorf("%s:\ndisk   %+v\nstream %+v", disk.Name, disk, stream)
+		}
+	}
+}

@@ -18,4 +18,9 @@
 // Pipe is the same over stdin or files to their end. Where a Service answers on
 // the socket already, a Pipe gives its decisions to that one: only one process
 // owns the table.
+//
+// An action of a jail is carried out by our sink where it only drops packets and
+// its commands are those of a release (action.go, released.go), else by its
+// commands through a runner.Runner (actions.go): each with a flusher of its own,
+// which nobody waits for. A reload keeps the actions that are the same.
 package service
