@@ -236,7 +236,7 @@ func changeLogPath(c *config.Jail, ch control.Change) error {
 		at := slices.IndexFunc(c.LogPaths, func(p config.LogPath) bool { return p.Pattern.Text == path })
 		switch {
 		case ch.Op == control.Add && at < 0:
-			f, err := os.Open(path)
+			f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not hold the command
 			if err != nil {
 				return fileError(path, err)
 			}
