@@ -14,7 +14,7 @@ enum {
 	max_other = 1 << 10,
 	max_threshold = 1 << 20, // what libsystemd unpacks of a field
 	max_values = 2 * max_other, // of one extra field
-	max_entry = max_message + 1 + (f2b_fields - 1) * max_other + 16 + f2b_fields * 4, // without extra fields
+	max_entry = max_message + 1 + (f2b_fields - 1) * max_other + 16 + f2b_fields * 8 + 4, // without extra fields
 };
 
 struct f2b_journal {
@@ -23,7 +23,6 @@ struct f2b_journal {
 	int pending; // the entry that was sought is not read yet
 
 	int (*next)(void *);
-	int (*get_data)(void *, const char *, const void **, size_t *);
 	int (*realtime)(void *, uint64_t *);
 	int (*monotonic)(void *, uint64_t *, unsigned char *);
 	void (*restart)(void *);
@@ -46,14 +45,13 @@ int f2b_open(f2b_journal **out, const char **files, const char *path, const char
 	int (*open_default)(void **, int) = sym(f, "sd_journal_open");
 	int (*threshold)(void *, size_t) = sym(f, "sd_journal_set_data_threshold");
 	f->next = sym(f, "sd_journal_next");
-	f->get_data = sym(f, "sd_journal_get_data");
 	f->realtime = sym(f, "sd_journal_get_realtime_usec");
 	f->monotonic = sym(f, "sd_journal_get_monotonic_usec");
 	f->restart = sym(f, "sd_journal_restart_data");
 	f->enumerate = sym(f, "sd_journal_enumerate_available_data"); // since 246
 	if (!f->enumerate)
 		f->enumerate = sym(f, "sd_journal_enumerate_data");
-	if (!f->restart || !f->enumerate || !open_files || !open_directory || !open_default || !threshold || !f->next || !f->get_data || !f->realtime || !f->monotonic)
+	if (!f->restart || !f->enumerate || !open_files || !open_directory || !open_default || !threshold || !f->next || !f->realtime || !f->monotonic)
 		goto fail;
 	if (files)
 		r = open_files(&f->j, files, 0);
@@ -135,41 +133,62 @@ void f2b_close(f2b_journal *f) {
 	free(f);
 }
 
-// field packs one field's value; an absent or unreadable one is empty. It returns
-// the value's length and, through value, where it was packed.
-static uint32_t field(f2b_journal *f, const char *name, size_t max, size_t tail, unsigned char **at, unsigned char **value) {
-	const void *data = NULL;
-	size_t size = 0, skip = strlen(name) + 1;
-	uint32_t n = 0;
-	unsigned char *p = *at + 4;
-	if (f->get_data(f->j, name, &data, &size) == 0 && size >= skip) {
-		const unsigned char *text = (const unsigned char *)data + skip;
-		size -= skip;
-		// One byte more than fits tells the reader of the line that it was cut.
-		if (size <= max) {
-			memcpy(p, text, size);
-		} else {
-			memcpy(p, text, max - tail);
-			memcpy(p + max - tail, text + size - tail, tail);
-			size = max;
-		}
-		n = size;
-	}
-	memcpy(*at, &n, 4);
-	*value = p;
-	*at = p + n;
-	return n;
-}
+// names are journalFields, in their order.
+static const struct { const char *text; size_t size; } names[f2b_fields] = {
+#define NAME(text) {text, sizeof text - 1}
+	NAME("MESSAGE"), NAME("_SOURCE_REALTIME_TIMESTAMP"), NAME("_HOSTNAME"), NAME("SYSLOG_IDENTIFIER"),
+	NAME("_COMM"), NAME("SYSLOG_PID"), NAME("_PID"), NAME("_SOURCE_MONOTONIC_TIMESTAMP"),
+};
 
-static void absent(unsigned char **at) {
-	memset(*at, 0, 4);
+static void word(unsigned char **at, uint32_t n) {
+	memcpy(*at, &n, 4);
 	*at += 4;
 }
 
-// pack appends the current entry. The order of the fields is journalFields'.
-static int pack(f2b_journal *f, unsigned char **at, int message_only) {
+// put appends a value under an index. Of one beyond max its beginning is kept, and
+// of a message its end.
+static void put(unsigned char **at, uint32_t index, const unsigned char *text, size_t size) {
+	// One byte more than fits tells the reader of the line that it was cut.
+	size_t max = index == 0 ? max_message + 1 : max_other, tail = index == 0 ? keep_tail : 0;
+	size_t n = size < max ? size : max;
+	word(at, index);
+	word(at, n);
+	if (size <= max)
+		tail = 0;
+	memcpy(*at, text, n - tail);
+	memcpy(*at + n - tail, text + size - tail, tail);
+	*at += n;
+}
+
+// wanted appends an entry's field, FIELD=value, if it is one that is asked for. Of
+// a line's fields the first of a name counts, of the extra ones every one.
+static void wanted(const unsigned char *data, size_t size, int fields, const char **extra, uint32_t *seen, size_t *used, unsigned char **at) {
+	const unsigned char *equals = memchr(data, '=', size);
+	if (!equals)
+		return;
+	size_t name = equals - data, skip = name + 1;
+	for (int i = 0; i < fields; i++)
+		if (names[i].size == name && memcmp(data, names[i].text, name) == 0 && !(*seen & 1u << i)) {
+			*seen |= 1u << i;
+			put(at, i, data + skip, size - skip);
+			break;
+		}
+	for (int i = 0; extra && extra[i]; i++) {
+		if (strncmp(extra[i], (const char *)data, name) != 0 || extra[i][name])
+			continue;
+		size_t n = size - skip < max_other ? size - skip : max_other;
+		if (used[i] + 8 + n <= max_values) {
+			used[i] += 8 + n;
+			put(at, f2b_fields + i, data + skip, n);
+		}
+	}
+}
+
+// pack appends the current entry. Its fields are gone through once: to ask for
+// each by its name takes three times as long.
+static int pack(f2b_journal *f, unsigned char **at, int message_only, const char **extra) {
 	uint64_t realtime = 0, monotonic = 0;
-	unsigned char boot[16], *v;
+	unsigned char boot[16];
 	int r = f->realtime(f->j, &realtime);
 	if (r < 0)
 		return r;
@@ -177,61 +196,19 @@ static int pack(f2b_journal *f, unsigned char **at, int message_only) {
 	memcpy(*at, &realtime, 8);
 	memcpy(*at + 8, &monotonic, 8);
 	*at += 16;
-	field(f, "MESSAGE", max_message + 1, keep_tail, at, &v);
-	field(f, "_SOURCE_REALTIME_TIMESTAMP", max_other, 0, at, &v);
-	if (message_only) {
-		for (int i = 2; i < f2b_fields; i++)
-			absent(at);
-		return 0;
+	const void *data;
+	size_t size, used[f2b_extra] = {0};
+	uint32_t seen = 0;
+	int fields = message_only ? 2 : f2b_fields;
+	uint32_t all = extra && *extra ? UINT32_MAX : (1u << fields) - 1; // then there is no more to look for
+	f->restart(f->j);
+	while (f->enumerate(f->j, &data, &size) > 0) {
+		wanted(data, size, fields, extra, &seen, used, at);
+		if (seen == all)
+			break;
 	}
-	field(f, "_HOSTNAME", max_other, 0, at, &v);
-	uint32_t n = field(f, "SYSLOG_IDENTIFIER", max_other, 0, at, &v);
-	int kernel = n == 6 && memcmp(v, "kernel", 6) == 0;
-	if (n)
-		absent(at);
-	else
-		field(f, "_COMM", max_other, 0, at, &v);
-	if (field(f, "SYSLOG_PID", max_other, 0, at, &v))
-		absent(at);
-	else
-		field(f, "_PID", max_other, 0, at, &v);
-	if (kernel)
-		field(f, "_SOURCE_MONOTONIC_TIMESTAMP", max_other, 0, at, &v);
-	else
-		absent(at);
+	word(at, f2b_end);
 	return 0;
-}
-
-// one appends one value of an extra field, if there is room.
-static void one(unsigned char **at, unsigned char *end, const unsigned char *text, size_t size) {
-	if (size > max_other)
-		size = max_other;
-	if (*at + 4 + size > end)
-		return;
-	uint32_t n = size;
-	memcpy(*at, &n, 4);
-	memcpy(*at + 4, text, n);
-	*at += 4 + n;
-}
-
-// values appends what an extra field has. A field of journald's own is there once;
-// one that the sender wrote can be there any number of times.
-static void values(f2b_journal *f, const char *name, unsigned char **at) {
-	unsigned char *p = *at + 4, *end = p + max_values;
-	const void *data = NULL;
-	size_t size = 0, skip = strlen(name) + 1;
-	if (name[0] == '_') {
-		if (f->get_data(f->j, name, &data, &size) == 0 && size >= skip)
-			one(&p, end, (const unsigned char *)data + skip, size - skip);
-	} else {
-		f->restart(f->j);
-		while (f->enumerate(f->j, &data, &size) > 0)
-			if (size >= skip && memcmp(data, name, skip - 1) == 0 && ((const char *)data)[skip - 1] == '=')
-				one(&p, end, (const unsigned char *)data + skip, size - skip);
-	}
-	uint32_t n = p - *at - 4;
-	memcpy(*at, &n, 4);
-	*at = p;
 }
 
 int f2b_next(f2b_journal *f, unsigned char *buf, size_t cap, int max, int message_only, const char **extra, int polls, int usec, int *end) {
@@ -239,7 +216,7 @@ int f2b_next(f2b_journal *f, unsigned char *buf, size_t cap, int max, int messag
 	int n = 0;
 	size_t most = max_entry;
 	for (const char **name = extra; name && *name; name++)
-		most += max_values + 4;
+		most += max_values;
 	*end = 0;
 	while (n < max && (size_t)(at - buf) + most <= cap) {
 		int r = 1;
@@ -257,11 +234,9 @@ int f2b_next(f2b_journal *f, unsigned char *buf, size_t cap, int max, int messag
 			break;
 		}
 		f->pending = 0;
-		r = pack(f, &at, message_only);
+		r = pack(f, &at, message_only, extra);
 		if (r < 0)
 			return n ? n : r;
-		for (const char **name = extra; name && *name; name++)
-			values(f, *name, &at);
 		n++;
 	}
 	return n;

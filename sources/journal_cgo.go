@@ -121,26 +121,25 @@ func (l *libsystemd) next(n int, wait polling, entry func(*journalEntry)) (got i
 		return 0, false, fmt.Errorf("next entry: %w", syscall.Errno(-got))
 	}
 	packed := unsafe.Slice((*byte)(unsafe.Pointer(l.buf)), packSize)
-	take := func() []byte {
-		size := binary.NativeEndian.Uint32(packed)
-		value := packed[4 : 4+size]
-		packed = packed[4+size:]
-		return value
+	number := func() uint32 {
+		n := binary.NativeEndian.Uint32(packed)
+		packed = packed[4:]
+		return n
 	}
-	e := journalEntry{extra: l.values}
 	for range got {
-		e.realtime = binary.NativeEndian.Uint64(packed)
-		e.monotonic = binary.NativeEndian.Uint64(packed[8:])
+		e := journalEntry{extra: l.values, realtime: binary.NativeEndian.Uint64(packed), monotonic: binary.NativeEndian.Uint64(packed[8:])}
 		packed = packed[16:]
-		for i := range e.fields {
-			e.fields[i] = take()
-		}
 		for i := range e.extra {
 			e.extra[i] = e.extra[i][:0]
-			for values := take(); len(values) > 0; {
-				size := binary.NativeEndian.Uint32(values)
-				e.extra[i] = append(e.extra[i], values[4:4+size])
-				values = values[4+size:]
+		}
+		for index := number(); index != C.f2b_end; index = number() {
+			size := number()
+			value := packed[:size]
+			packed = packed[size:]
+			if index < numFields {
+				e.fields[index] = value
+			} else {
+				e.extra[index-numFields] = append(e.extra[index-numFields], value)
 			}
 		}
 		entry(&e)
