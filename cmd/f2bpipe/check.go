@@ -34,7 +34,8 @@ func (*checkCmd) Help() string {
     "actions": [{"name", "file", "files", "by": "nftables" (ours, in its place), "command", "python3" or "" (not carried out), "reason"}],
     "logs": [{"path", "tail", "files" (none: waited for)}],
     "journal": null or {"matches": [["FIELD=VALUE", "+", …]]},
-    "slow": [{"index" (in failregex), "file", "line", "regex", "cost": "every line" or "prefregex"}]}]`
+    "slow": [{"index" (in failregex), "file", "line", "regex", "cost": "every line" or "prefregex"}],
+    "forbidden": [{"what": "action NAME" or "log PATH", "why", "lines" (for [Service] of a drop-in)}] (by the unit f2bpipe.service)}]`
 }
 
 // Run checks.
@@ -124,6 +125,9 @@ func printCheckedJail(w io.Writer, j *service.CheckedJail) {
 			how += ": " + a.Reason
 		}
 		line("action", "%s from %s: %s", a.Name, a.File, how)
+	}
+	for _, f := range j.Forbidden {
+		line("unit", "%s forbids the %s: %s; %s permits it with: %s", service.UnitName, f.What, f.Why, service.DropIn, strings.Join(f.Lines, "; "))
 	}
 	for _, l := range j.Logs {
 		switch {

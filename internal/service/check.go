@@ -28,6 +28,8 @@ type CheckedJail struct {
 	Logs     []CheckedLog    `json:"logs"`
 	Journal  *CheckedJournal `json:"journal"` // null: the jail reads files alone
 	Slow     []SlowRegex     `json:"slow"`    // failregexes that no text of a line can rule out
+	// Forbidden is what the installed unit does not let the jail do.
+	Forbidden []Forbidden `json:"forbidden"`
 }
 
 // CheckedFilter is a jail's filter and where it comes from.
@@ -83,6 +85,7 @@ type SlowRegex struct {
 // configuration directory that holds jails and is not read; empty: none.
 func Check(o config.Options, other string) *Checked {
 	o.Fallback = true
+	unit := loadedUnit()
 	tree, problems := config.Load(o)
 	jails, found := compileAll(tree)
 	problems = append(problems, found...)
@@ -98,6 +101,8 @@ func Check(o config.Options, other string) *Checked {
 				j = jails[at]
 			}
 			out.Jails = append(out.Jails, checkedJail(c, j, tree.Replaced))
+			last := &out.Jails[len(out.Jails)-1]
+			last.Forbidden = unit.forbidden(c, last.Actions)
 		}
 	}
 	return out

@@ -19,7 +19,7 @@ _f2bpipe() {
 	stop) flags='--help --config --socket --json' ;;
 	test) flags='--help --config --json --all --journal --count --profile --now' ;;
 	check) flags='--help --config --json --all' ;;
-	dump) flags='--help --config --all' ;;
+	dump) flags='--help --config --all --dp' ;;
 	config) flags='--help --config --json --all' jails=1 ;;
 	version) flags='--help' ;;
 	*) return ;;

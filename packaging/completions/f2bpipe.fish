@@ -90,6 +90,7 @@ complete -c f2bpipe -n '__fish_seen_subcommand_from check' -l json -d 'Print one
 complete -c f2bpipe -n '__fish_seen_subcommand_from check' -l all -d 'Check every jail, as if it were enabled'
 complete -c f2bpipe -n '__fish_seen_subcommand_from dump' -l config -r -d 'Configuration directory (default: /etc/f2bpipe if it holds a jail file, else /etc/fail2ban)'
 complete -c f2bpipe -n '__fish_seen_subcommand_from dump' -l all -d 'Dump every jail, as if it were enabled'
+complete -c f2bpipe -n '__fish_seen_subcommand_from dump' -l dp -d 'Lay the commands out to be read, as fail2ban-client --dp does'
 complete -c f2bpipe -n '__fish_seen_subcommand_from config' -f -a "(f2bpipe status --json 2>/dev/null | sed 's/\"sources\":.*//' | grep -o '{\"name\":\"[^\"]*' | cut -d'\"' -f4)"
 complete -c f2bpipe -n '__fish_seen_subcommand_from config' -l config -r -d 'Configuration directory (default: /etc/f2bpipe if it holds a jail file, else /etc/fail2ban)'
 complete -c f2bpipe -n '__fish_seen_subcommand_from config' -l json -d 'Print one JSON object'

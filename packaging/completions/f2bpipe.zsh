@@ -147,7 +147,8 @@ _f2bpipe() {
 	dump)
 		_arguments \
 			'--config=[Configuration directory (default  /etc/f2bpipe if it holds a jail file, else /etc/fail2ban)]:file:_files' \
-			'--all[Dump every jail, as if it were enabled]'
+			'--all[Dump every jail, as if it were enabled]' \
+			'--dp[Lay the commands out to be read, as fail2ban-client --dp does]'
 		;;
 	config)
 		_arguments \
