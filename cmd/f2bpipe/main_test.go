@@ -23,7 +23,8 @@ import (
 
 func TestMain(m *testing.M) {
 	// A process that the program starts of itself is this binary too, and no test run.
-	if len(os.Args) > 1 && (os.Args[1] == "action-runner" || os.Args[1] == "journal-reader") {
+	// It is called /proc/self/exe then.
+	if os.Args[0] == selfExe || len(os.Args) > 1 && (os.Args[1] == "action-runner" || os.Args[1] == "journal-reader") {
 		main()
 	}
 	testscript.Main(m, map[string]func(){"f2bpipe": main, "fail2ban-regex": main, "fail2ban-client": main, serverName: main})
