@@ -88,7 +88,11 @@ func TestScriptsParse(t *testing.T) {
 		t.Errorf("only %d scripts", len(scripts))
 	}
 	for _, script := range scripts {
-		if out, err := exec.Command("sh", "-n", script).CombinedOutput(); err != nil {
+		shell := "sh"
+		if strings.HasPrefix(read(t, script), "#!/bin/bash") {
+			shell = "bash"
+		}
+		if out, err := exec.Command(shell, "-n", script).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s", script, err, out)
 		}
 	}

@@ -144,6 +144,12 @@ has 'NoNewPrivs:	1' sh -c 'grep NoNewPrivs /proc/$(systemctl show -P MainPID f2b
 has 'Seccomp:	2' sh -c 'grep Seccomp: /proc/$(systemctl show -P MainPID f2bpipe)/status'
 has '0000000000001004' sh -c 'grep CapBnd /proc/$(systemctl show -P MainPID f2bpipe)/status'
 
+# Out of the sandbox there is no way: systemd begins the service anew.
+inside fail2ban-client restart
+until_has active systemctl is-active fail2ban
+until_has 2001:db8::10 fail2ban-client status sshd
+has 'status=75' journalctl --no-pager -u f2bpipe
+
 step "the old package is purged"
 apt purge -y fail2ban
 has 'maxretry = 7' grep '^maxretry' /etc/fail2ban/jail.conf
