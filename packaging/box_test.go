@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -158,14 +161,38 @@ func link(a, b *box) {
 	}
 }
 
+// built is the program, built once for all tests.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "f2bpipe-packaging")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "f2bpipe")
+	cmd := exec.Command("go", "build", "-o", path, "../cmd/f2bpipe")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return path, fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+var building atomic.Bool
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if building.Load() {
+		path, _ := built()
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(status)
+}
+
 // program builds f2bpipe.
 func program(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "f2bpipe")
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/f2bpipe")
-	cmd.Dir = testenv.Root(t)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
+	building.Store(true)
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

@@ -15,6 +15,7 @@ func TestConfined(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a service")
 	}
+	t.Parallel()
 	testenv.NeedTool(t, "nft")
 	b := newBox(t)
 	b.copyIn(program(t), "/usr/bin/f2bpipe")

@@ -129,6 +129,7 @@ func TestDMS(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a mail server")
 	}
+	t.Parallel()
 	tries(t)
 	server, attacker := mailserver(t, program(t), treeDebian), newBox(t)
 	link(server, attacker)

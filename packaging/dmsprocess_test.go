@@ -19,6 +19,7 @@ func TestDMSDovecot24(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts services")
 	}
+	t.Parallel()
 	tries(t)
 	binary := program(t)
 	for _, tree := range []string{treeDebian, treeMaster, treeOwn} {
@@ -47,6 +48,7 @@ func TestDMSProcess(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts services")
 	}
+	t.Parallel()
 	tries(t)
 	b := mailserver(t, program(t), treeDebian)
 	b.says("pgrep", "--full", "--list-full", "--oldest", "fail2ban-server").exactly("")
