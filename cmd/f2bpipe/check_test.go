@@ -127,12 +127,14 @@ func describes(t *testing.T, j *service.CheckedJail) {
 		t.Errorf("%s: no logs and no journal", j.Name)
 	}
 	for _, a := range j.Actions {
-		if a.File == "" || (a.By == "") == (a.Reason == "") {
+		if a.File == "" || a.By == "" && a.Reason == "" {
 			t.Errorf("%s: action %+v", j.Name, a)
 		}
 	}
-	if !slices.ContainsFunc(j.Actions, func(a service.CheckedAction) bool { return a.By == "nftables" }) {
-		t.Errorf("%s: no action of %+v drops", j.Name, j.Actions)
+	// One logs packets, too, and one lets addresses in: both stay commands.
+	drops := !slices.Contains([]string{"xinetd-fail", "pass2allow-ftp"}, j.Name)
+	if slices.ContainsFunc(j.Actions, func(a service.CheckedAction) bool { return a.By == "nftables" }) != drops {
+		t.Errorf("%s: actions %+v", j.Name, j.Actions)
 	}
 }
 

@@ -77,7 +77,8 @@ func TestReloadAddsAJailToAFollowedFile(t *testing.T) {
 		if got := st.Lines.Matched - st.Lines.TooOld; got != int64(want) {
 			t.Errorf("%s took %d lines, want %d", name, got, want)
 		}
-		if got := st.Failed.Total; got != want {
+		until(t, fmt.Sprintf("%s has counted %d failures", name, want), func() bool { return s.status(t, name).Failed.Total >= want })
+		if got := s.status(t, name).Failed.Total; got != want {
 			t.Errorf("%s counted %d failures, want %d", name, got, want)
 		}
 	}
