@@ -54,7 +54,7 @@ func (s *Set) Bulk(b *pipeline.Batch) bool {
 // Prepare implements pipeline.Splitter.
 func (s *Set) Prepare(b *pipeline.Batch, settled bool) bool {
 	n := s.bulk.batches + 1
-	learn := n%64 == 0 || bits.OnesCount(uint(n)) == 1 || !s.prefilter.ready()
+	learn := n%256 == 0 || bits.OnesCount(uint(n)) == 1 || !s.prefilter.ready()
 	if learn && !settled {
 		return false
 	}
