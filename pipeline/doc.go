@@ -1,9 +1,9 @@
 // Package pipeline is f2bpipe's architecture: the values that travel, the
 // stages' interfaces, and the stages between matching and the kernel.
 //
-//	sources ──Batch──▶ matchers ──Failure──▶ Window ──Ban──▶ Ledger ──Order──▶ Flushers ──▶ sinks
-//	   ▲                  │                                    ▲  │
-//	   └──recycled batch──┘                          commands ─┘  └──Event──▶ Observer, Store
+//	sources ──Batch──▶ matchers ──Failure──▶ Window, Networks ──Ban──▶ Ledger ──Order──▶ Flushers ──▶ sinks
+//	   ▲                  │                                             ▲  │
+//	   └──recycled batch──┘                                   commands ─┘  └──Event──▶ Observer, Store
 //
 // # The way of a line
 //
@@ -11,10 +11,16 @@
 // turns them into failures; those of whom Config.Ignore says that the jail
 // never counts them go no further. The Window counts failures per jail and
 // address, by the time in the log, and says when one of them is to be banned.
-// The Ledger knows who is banned until when; it is the only one who does. A
+// Networks bans the /64 whose members take turns and the subnet of many who were
+// banned, never over anybody whom its configuration spares. The Ledger knows who is banned until when; it is the only one who does. A
 // Flusher gathers the ledger's orders for one Sink, which carries them out.
 // Commands enter at the ledger, and return when the sinks have done what they
 // asked.
+//
+// A batch without lines says that an input has caught up with another: the
+// matchers of the jails that a reload brought join those that were there, between
+// two batches. Batch.Masks names the groups of a journal's jails that take each
+// line.
 //
 // Where it takes time to say whether somebody is to be banned (a command has to
 // be asked, a name be looked up) the ban waits beside the stream, which goes
@@ -47,7 +53,8 @@
 // are bans to carry out; when they are more than MaxPending the goroutine that
 // decided them waits, and with it its feed and its source. A sink that refuses
 // orders does not hold up anything: the ban stays in the ledger as not
-// enforced, with the reason, and is tried again. What is kept per address is
+// enforced, with the reason, and is tried again. One that needs long (a command)
+// defers what it has not looked at (ErrDeferred), which stays a set. What is kept per address is
 // bounded: by the window's entries and first-hit words, and by the ledger's
 // MaxBans. What is dropped at a bound is counted by its cause.
 //
@@ -76,5 +83,10 @@
 //
 // A checkpoint is taken between batches: no batch is half counted in it.
 // Positions in it have had all their effects on window and ledger, and the
-// events in it are all that these positions caused.
+// events in it are all that these positions caused. It carries the counters that
+// have changed and what matchers remember (Rememberer); after a save that failed
+// both are taken whole. Bans are saved 50 ms after the first of them, positions
+// alone every 5 s: what is read again after a crash is read into the state of
+// the same moment. A History is asked before the window counts, and with the
+// ledger locked for each new ban.
 package pipeline
