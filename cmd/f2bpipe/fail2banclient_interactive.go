@@ -37,6 +37,12 @@ func (t *theirs) converse(ctx context.Context, out *bufio.Writer) bool {
 	}
 }
 
+// pythonError is an error in the words of Python's shlex.
+type pythonError string
+
+// Error implements error.
+func (e pythonError) Error() string { return string(e) }
+
 // shellWords splits a line as a shell would: quotes and backslashes are taken
 // off, and nothing is expanded.
 func shellWords(line string) ([]string, error) {
@@ -57,7 +63,7 @@ func shellWords(line string) ([]string, error) {
 			quote = 0
 		case c == '\\' && quote != '\'':
 			if i++; i == len(line) {
-				return nil, fmt.Errorf("No escaped character") //nolint:staticcheck // Python's text
+				return nil, pythonError("No escaped character")
 			}
 			if quote == '"' && line[i] != '"' && line[i] != '\\' {
 				word.WriteByte('\\')
@@ -70,7 +76,7 @@ func shellWords(line string) ([]string, error) {
 		}
 	}
 	if quote != 0 {
-		return nil, fmt.Errorf("No closing quotation") //nolint:staticcheck // Python's text
+		return nil, pythonError("No closing quotation")
 	}
 	if inWord {
 		words = append(words, word.String())

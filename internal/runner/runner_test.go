@@ -241,9 +241,8 @@ func TestRestart(t *testing.T) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for pid == 0 {
-		text, _ := os.ReadFile(dir + "/second")
 		if _, err := os.Stat(dir + "/second"); err == nil {
-			text, _ = os.ReadFile(dir + "/server")
+			text, _ := os.ReadFile(dir + "/server")
 			for _, b := range strings.TrimSpace(string(text)) {
 				pid = pid*10 + int(b-'0')
 			}

@@ -275,8 +275,7 @@ func TestClientsInTheWay(t *testing.T) {
 // TestPidFile writes and removes it, and knows a stale one.
 func TestPidFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run", "pid")
-	p, err := takePidFile(path)
-	if err != nil {
+	if _, err := takePidFile(path); err != nil {
 		t.Fatal(err)
 	}
 	own := strconv.Itoa(os.Getpid()) + "\n"
@@ -291,7 +290,7 @@ func TestPidFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if p, err = takePidFile(path); err != nil {
+		if _, err := takePidFile(path); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -303,7 +302,8 @@ func TestPidFile(t *testing.T) {
 	if err := os.Symlink(target, path); err != nil {
 		t.Fatal(err)
 	}
-	if p, err = takePidFile(path); err != nil {
+	p, err := takePidFile(path)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(target); err == nil {
