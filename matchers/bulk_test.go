@@ -158,7 +158,7 @@ func TestHalvesAgree(t *testing.T) {
 	names := allStock(t)
 	for name, text := range corpora(t) {
 		if testing.Short() {
-			text = text[:bytes.LastIndexByte(text[:min(len(text), 200<<10)], '\n')+1]
+			text = text[:bytes.LastIndexByte(text[:min(len(text), 136<<10)], '\n')+1]
 		}
 		t.Run(name, func(t *testing.T) {
 			batches := blocks(text, 64<<10)
