@@ -35,6 +35,9 @@ func TestBlindWithoutMatch(t *testing.T) {
 
 	tr.log("default.log", failed("203.0.113.1")...)
 	s.log.wait(t, 3, "Found 203.0.113.1 ")
+	for in := s.inputs[tr.path("default.log")]; in.Lines.Load() < 2; {
+		runtime.Gosched()
+	}
 	after(0)
 	for range blindLines {
 		tr.log("default.log", "nothing of interest")

@@ -3,10 +3,12 @@ package service
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -246,6 +248,10 @@ func TestClientsInTheWay(t *testing.T) {
 	dial := func(text string) {
 		t.Helper()
 		c, err := net.Dial("unix", s.socket)
+		for errors.Is(err, syscall.EAGAIN) { // more wait to be accepted than the kernel queues
+			runtime.Gosched()
+			c, err = net.Dial("unix", s.socket)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
