@@ -48,11 +48,23 @@ type Client struct {
 	frames frameReader
 }
 
-// Dial connects to the server on the socket. The error wraps ErrNoSocket,
-// ErrPermission or ErrNotRunning.
+// busyFor is how long Dial waits for a server that runs and has its queue full.
+const busyFor = 5 * time.Second
+
+// Dial connects to the server on the socket. Where more clients wait than the
+// kernel queues (EAGAIN, connect(2)) it tries again for some seconds. The error
+// wraps ErrNoSocket, ErrPermission or ErrNotRunning.
 func Dial(ctx context.Context, path string) (*Client, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", path)
+	for deadline := time.Now().Add(busyFor); errors.Is(err, syscall.EAGAIN) && time.Now().Before(deadline); {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return nil, socketError(path, ctx.Err())
+		}
+		conn, err = d.DialContext(ctx, "unix", path)
+	}
 	if err != nil {
 		return nil, socketError(path, err)
 	}
