@@ -1,141 +1,17 @@
 package control
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/testenv"
 )
-
-// asked is what fail2ban's client printed for a command, and the reply.
-type asked struct {
-	Stdout, Stderr, Repr string
-	Raw                  []byte
-	Code                 int
-}
-
-// asker runs commands through fail2ban's own client.
-type asker struct {
-	t   testing.TB
-	in  io.Writer
-	out *bufio.Reader
-}
-
-// newAsker starts the client on a socket; it ends with the test.
-func newAsker(t testing.TB, socket, conf string) *asker {
-	t.Helper()
-	cmd := exec.Command(testenv.Python(t), filepath.Join("testdata", "ask.py"), socket, conf)
-	cmd.Env = append(os.Environ(), "TZ=UTC")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("client: %v\n%s", err, stderr.Bytes())
-		}
-	})
-	return &asker{t, in, bufio.NewReader(out)}
-}
-
-// ask runs a command of words, or, with raw, sends values as they are.
-func (a *asker) ask(raw bool, words ...any) asked {
-	a.t.Helper()
-	line, err := json.Marshal(words)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	if raw {
-		line = append([]byte("!"), line...)
-	}
-	if _, err := a.in.Write(append(line, '\n')); err != nil {
-		a.t.Fatal(err)
-	}
-	answer, err := a.out.ReadBytes('\n')
-	if err != nil {
-		a.t.Fatalf("%s: %v", line, err)
-	}
-	var got asked
-	if err := json.Unmarshal(answer, &got); err != nil {
-		a.t.Fatalf("%s: %v", line, err)
-	}
-	return got
-}
-
-// oracleConf writes a configuration with two jails that watch a file and whose
-// action does nothing, and returns its folder.
-func oracleConf(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "f2bcontrol")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	for name, text := range map[string]string{
-		"a.log": "", "b.log": "", "action.d/nothing.conf": "[Definition]\nactionstart =\nactionstop =\nactioncheck =\nactionban =\nactionunban =\n",
-		"filter.d/plain.conf": "[Definition]\nfailregex = ^failure from (?P<fid>\\S+)$\n            ^other failure from (?P<fid>\\S+)$\nignoreregex = ^harmless\n",
-		"fail2ban.conf": "[DEFAULT]\n[Definition]\nloglevel = INFO\nlogtarget = DIR/f2b.log\nsyslogsocket = auto\nallowipv6 = auto\n" +
-			"socket = DIR/s\npidfile = DIR/pid\ndbfile = DIR/db.sqlite3\ndbpurgeage = 1d\ndbmaxmatches = 10\n[Thread]\n",
-		"jail.conf": "[DEFAULT]\nbackend = polling\nusedns = no\nbantime = 10m\nfindtime = 10m\nmaxretry = 5\nignoreself = false\n" +
-			"ignorecommand =\naction = nothing\nfilter = plain\nlogpath = DIR/a.log\nenabled = true\n[sshd]\n[nginx-http-auth]\n",
-	} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-// startFail2ban runs Debian's fail2ban-server on the configuration. It ends
-// with the test.
-func startFail2ban(t testing.TB, dir string) {
-	t.Helper()
-	testenv.Python(t)
-	cmd := exec.Command("/usr/bin/fail2ban-server", "-c", dir, "-s", dir+"/s", "-p", dir+"/pid", "-xf", "start")
-	cmd.Env = append(os.Environ(), "TZ=UTC")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-	// It says so once the jails are configured.
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil || line != "Server ready\n" {
-		log, _ := os.ReadFile(dir + "/f2b.log")
-		t.Fatalf("fail2ban-server: %q, %v\n%s", line, err, log)
-	}
-}
 
 // oracleCommands are the commands of fail2ban, in an order in which each has
 // something to show. DIR stands for the folder of the configuration.
@@ -151,13 +27,13 @@ func oracleCommands(t testing.TB) []string {
 // TestBeautifyOracle compares our texts for the replies of Debian's server with
 // what fail2ban's client prints for the same replies, for every command.
 func TestBeautifyOracle(t *testing.T) {
-	dir := oracleConf(t)
-	startFail2ban(t, dir)
-	client := newAsker(t, dir+"/s", dir)
+	dir := testenv.Fail2banConf(t)
+	testenv.StartFail2ban(t, dir)
+	client := testenv.NewAsker(t, dir+"/s", dir)
 	compared := 0
 	compare := func(words []string) {
 		t.Helper()
-		got := client.ask(false, asAny(words)...)
+		got := client.Ask(words...)
 		if len(got.Raw) == 0 {
 			t.Errorf("%q: no reply: %s", words, got.Stderr)
 			return
@@ -214,16 +90,16 @@ var stampPattern = regexp.MustCompile(`2\d\d\d-\d\d-\d\d \d\d:\d\d:\d\d`)
 // of the same types, the exceptions the same classes, and the client prints and
 // exits the same.
 func TestDispatchOracle(t *testing.T) {
-	dir := oracleConf(t)
-	startFail2ban(t, dir)
-	theirs := newAsker(t, dir+"/s", dir)
+	dir := testenv.Fail2banConf(t)
+	testenv.StartFail2ban(t, dir)
+	theirs := testenv.NewAsker(t, dir+"/s", dir)
 	fake := oracleFake(t, dir)
 	path, _ := serve(t, &Server{Handler: &Dispatcher{Verbs: fake}})
-	ours := newAsker(t, path, dir)
+	ours := testenv.NewAsker(t, path, dir)
 	normal := func(s string) string { return stampPattern.ReplaceAllString(s, "TIME") }
 	for _, line := range oracleCommands(t) {
-		words := asAny(strings.Fields(strings.ReplaceAll(line, "DIR", dir)))
-		want, got := theirs.ask(false, words...), ours.ask(false, words...)
+		words := strings.Fields(strings.ReplaceAll(line, "DIR", dir))
+		want, got := theirs.Ask(words...), ours.Ask(words...)
 		if fakeDiffers[line] {
 			continue
 		}
@@ -241,7 +117,7 @@ var fakeDiffers = map[string]bool{
 	"get new ignorecommand": true, // False before it was set, "" after
 }
 
-// oracleFake returns a service in the state that oracleConf describes.
+// oracleFake returns a service in the state that testenv.Fail2banConf describes.
 func oracleFake(t testing.TB, dir string) *fakeService {
 	t.Helper()
 	f := newFake()

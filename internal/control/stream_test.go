@@ -7,19 +7,21 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/f2bpipe/f2bpipe/internal/testenv"
 )
 
 // TestStream lets the original client read a configuration and reload us with
 // it.
 func TestStream(t *testing.T) {
-	dir := oracleConf(t)
+	dir := testenv.Fail2banConf(t)
 	f := oracleFake(t, dir)
 	path, _ := serve(t, &Server{Handler: &Dispatcher{Verbs: f}})
-	client := newAsker(t, path, dir)
-	if got := client.ask(false, "reload", "--restart", "--if-exists", "sshd"); got.Code != 0 || got.Stdout != "OK\n" {
+	client := testenv.NewAsker(t, path, dir)
+	if got := client.Ask("reload", "--restart", "--if-exists", "sshd"); got.Code != 0 || got.Stdout != "OK\n" {
 		t.Fatalf("reload: %+v", got)
 	}
-	if got := client.ask(false, "reload", "--unban"); got.Code != 0 || got.Stdout != "OK\n" {
+	if got := client.Ask("reload", "--unban"); got.Code != 0 || got.Stdout != "OK\n" {
 		t.Fatalf("reload: %+v", got)
 	}
 	if want := []ReloadOptions{{Jail: "sshd", Restart: true, IfExists: true}, {Unban: true}}; !reflect.DeepEqual(f.reloads, want) {

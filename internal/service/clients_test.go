@@ -102,10 +102,10 @@ func TestMonitoringByText(t *testing.T) {
 	}
 	testenv.Python(t)
 	tr := monitored(t)
-	client := newAsker(t, tr.path("s"), tr.dir)
+	client := testenv.NewAsker(t, tr.path("s"), tr.dir)
 	has := func(want string, words ...string) {
 		t.Helper()
-		if got := client.ask(words...); got.Code != 0 || !strings.Contains(got.Stdout, want) {
+		if got := client.Ask(words...); got.Code != 0 || !strings.Contains(got.Stdout, want) {
 			t.Errorf("%q: %d, no %q in %q", words, got.Code, want, got.Stdout)
 		}
 	}

@@ -56,14 +56,14 @@ func TestLogIsDebians(t *testing.T) {
 		}
 		s.write("fail2ban.conf", strings.Replace(string(conf), "loglevel = INFO", "loglevel = DEBUG", 1))
 	}
-	startFail2ban(t, theirs.dir)
+	testenv.StartFail2ban(t, theirs.dir)
 	out, err := logtarget.New(logtarget.Config{Target: ours.path("f2b.log"), Level: "DEBUG"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
 	ours.start(func(c *Config) { c.Fail2ban, c.Socket, c.Out = true, ours.path("s"), out })
-	askTheirs, askOurs := newAsker(t, theirs.path("s"), theirs.dir), newAsker(t, ours.path("s"), ours.dir)
+	askTheirs, askOurs := testenv.NewAsker(t, theirs.path("s"), theirs.dir), testenv.NewAsker(t, ours.path("s"), ours.dir)
 
 	// Both have written n lines about bans.
 	n := 0
@@ -92,7 +92,7 @@ func TestLogIsDebians(t *testing.T) {
 	}
 	ask := func(line string) {
 		t.Helper()
-		if a, b := askTheirs.ask(strings.Fields(line)...), askOurs.ask(strings.Fields(line)...); a.Stdout != b.Stdout {
+		if a, b := askTheirs.Ask(strings.Fields(line)...), askOurs.Ask(strings.Fields(line)...); a.Stdout != b.Stdout {
 			t.Errorf("%s: %q, want %q", line, b.Stdout, a.Stdout)
 		}
 	}
@@ -159,31 +159,31 @@ func TestIncreaseAndRestoreAreDebians(t *testing.T) {
 			}
 		}
 	}
-	run := func(what func(theirs, ours *asker)) {
+	run := func(what func(theirs, ours *testenv.Asker)) {
 		t.Helper()
-		stopTheirs := startFail2banUntil(t, theirs.dir)
+		stopTheirs := testenv.StartFail2ban(t, theirs.dir)
 		out := fileLog(t, ours.path("f2b.log"))
 		r := ours.start(func(c *Config) {
 			c.Fail2ban, c.Socket, c.Out, c.DryRun, c.NetNS = true, ours.path("s"), out, nil, netns
 		})
-		what(newAsker(t, theirs.path("s"), theirs.dir), newAsker(t, ours.path("s"), ours.dir))
+		what(testenv.NewAsker(t, theirs.path("s"), theirs.dir), testenv.NewAsker(t, ours.path("s"), ours.dir))
 		r.stop()
 		<-r.stopped
 		stopTheirs()
 	}
-	run(func(a, b *asker) {
+	run(func(a, b *testenv.Asker) {
 		for range 2 {
 			theirs.log("a.log", "failure from 192.0.2.101", "failure from 192.0.2.101")
 			ours.log("a.log", "failure from 192.0.2.101", "failure from 192.0.2.101")
 			both(4 + n/4) // the second time with its Increase Ban
 		}
-		for _, who := range []*asker{a, b} {
-			who.ask("set", "sshd", "bantime", "600")
-			who.ask("set", "sshd", "banip", "203.0.113.77")
+		for _, who := range []*testenv.Asker{a, b} {
+			who.Ask("set", "sshd", "bantime", "600")
+			who.Ask("set", "sshd", "banip", "203.0.113.77")
 		}
 		both(1)
 	})
-	run(func(a, b *asker) { both(0) })
+	run(func(a, b *testenv.Asker) { both(0) })
 	got, want := lines(ours), lines(theirs)
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\n\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

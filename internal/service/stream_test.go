@@ -67,20 +67,20 @@ func TestStreamOracle(t *testing.T) {
 	}
 	empty := oracleSite(t)
 	empty.write("jail.conf", "[DEFAULT]\n")
-	startFail2ban(t, empty.dir)
+	testenv.StartFail2ban(t, empty.dir)
 	ours := ourSite.start(func(c *Config) { c.Fail2ban, c.Socket = true, ourSite.path("s") })
-	theirs, mine := newAsker(t, empty.path("s"), empty.dir), newAsker(t, ourSite.path("s"), ourSite.dir)
+	theirs, mine := testenv.NewAsker(t, empty.path("s"), empty.dir), testenv.NewAsker(t, ourSite.path("s"), ourSite.dir)
 	// Each server keeps its own log and database.
 	stream = slices.DeleteFunc(stream, func(c any) bool { return slices.Contains([]any{"dbfile", "logtarget"}, c.([]any)[1]) })
-	for _, a := range []*asker{theirs, mine} {
-		if got := a.send("server-stream", stream); got.Repr != "(0, None)" {
+	for _, a := range []*testenv.Asker{theirs, mine} {
+		if got := a.Send("server-stream", stream); got.Repr != "(0, None)" {
 			t.Fatalf("server-stream: %s", got.Repr)
 		}
 	}
 	compared := 0
 	compare := func(words ...string) {
 		t.Helper()
-		want, got := theirs.ask(words...), mine.ask(words...)
+		want, got := theirs.Ask(words...), mine.Ask(words...)
 		compared++
 		if want.Code != 0 || got.Repr != want.Repr || got.Stdout != want.Stdout || got.Code != want.Code {
 			t.Errorf("%s\n got %d %s\nwant %d %s", strings.Join(words, " "), got.Code, got.Repr, want.Code, want.Repr)
