@@ -35,14 +35,25 @@ func (e *IDError) Unwrap() error { return e.Err }
 // them even where a sink refuses, and keeps trying. err joins an *IDError for
 // each ID that is not enforced, or is ctx's error if ctx was done first.
 func (l *Ledger) Ban(ctx context.Context, j *Jail, ids []ID, nowNanos, untilNanos int64) (changed int, err error) {
+	bans := make([]Ban, len(ids))
+	for i, id := range ids {
+		bans[i] = Ban{Jail: j, ID: id, AtNanos: nowNanos + int64(i), UntilNanos: untilNanos}
+	}
+	return l.Take(ctx, bans, nowNanos)
+}
+
+// Take is Ban for bans that were decided elsewhere, of any jails: together they
+// cost the sinks as much as one.
+func (l *Ledger) Take(ctx context.Context, bans []Ban, nowNanos int64) (changed int, err error) {
 	w := newWait()
 	l.mu.Lock()
-	for i, id := range ids {
-		if untilNanos < nowNanos {
-			w.finish(id, ErrTooLate)
+	for i := range bans {
+		b := &bans[i]
+		if b.UntilNanos < nowNanos {
+			w.finish(b.ID, ErrTooLate)
 			continue
 		}
-		if l.take(Ban{Jail: j, ID: id, AtNanos: nowNanos + int64(i), UntilNanos: untilNanos}, nowNanos, false, w) {
+		if l.take(*b, nowNanos, false, w) {
 			changed++
 		}
 	}

@@ -222,7 +222,7 @@ func (v verbs) unbanIDs(ctx context.Context, j *jail, texts []string) (int, erro
 // decide takes the bans that a pipe has decided.
 func (v verbs) decide(ctx context.Context, list []Decision) (*Done, error) {
 	out := &Done{Refused: []Refusal{}}
-	now := v.clock.Now()
+	var bans []pipeline.Ban
 	for _, d := range list {
 		j := v.jail(d.Jail)
 		if j == nil {
@@ -233,13 +233,11 @@ func (v verbs) decide(ctx context.Context, list []Decision) (*Done, error) {
 			out.Refused = append(out.Refused, Refusal{d.ID, err.Error()})
 			continue
 		}
-		n, err := v.ledger.Ban(ctx, j.identity, []pipeline.ID{id}, now, d.Until)
-		out.Changed += n
-		if err := out.refuse(err, "not enforced"); err != nil {
-			return out, err
-		}
+		bans = append(bans, pipeline.Ban{Jail: j.identity, ID: id, AtNanos: d.At, UntilNanos: d.Until, Failures: d.Failures})
 	}
-	return out, nil
+	var err error
+	out.Changed, err = v.ledger.Take(ctx, bans, v.clock.Now())
+	return out, out.refuse(err, "not enforced")
 }
 
 func (v verbs) banned() []BanInfo {
