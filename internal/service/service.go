@@ -275,36 +275,21 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	for _, j := range s.jails() {
 		s.announce(j)
 	}
-	p := pipeline.New(pipeline.Config{
-		Window: s.window, Ledger: s.ledger, Clock: s.clock, Sources: s.sources(), Flushers: s.flushers(),
-		Stay: true, StopTimeout: stopTimeout, Ignore: judge{s.guard, s}, Networks: s.networks, History: s.history, Store: s.checkpoints(), Watch: watcher{s}, Log: s.log,
-	})
-	s.line = p
+	s.line = s.newPipeline()
 	working.Go(func() { s.obey(ctx, signals) })
-	working.Go(func() { s.lookForBlind(ctx) })
-	working.Go(func() { s.report(ctx) })
-	working.Go(func() { s.tendStore(ctx) })
-	working.Go(func() { s.giveBack(ctx) })
-	if s.nft != nil {
-		s.gate.begin(s.flusher)
-		working.Go(func() { s.nft.Run(ctx) })
-		working.Go(func() { s.reconcile(ctx) })
-	}
+	s.work(ctx, &working)
 	close(door.ready)
 	if !s.cfg.Await {
 		serving.Go(func() { serveErr = s.serveDoors(serveCtx, doors, door) })
 	}
-	serving.Go(func() { s.guard.Run(serveCtx) })
-	serving.Go(func() { s.wards.run(serveCtx, s.clock) })
-	serving.Go(func() { s.diagnoseLeaks(serveCtx) })
-	serving.Go(func() { s.measure(serveCtx) })
+	s.watchOver(serveCtx, &serving)
 	s.startActions(s.actions.all())
 	// The socket answers until the pipeline has drained: commands are the
 	// pipeline's. A stop is answered when everything else is done.
 	if !s.cfg.Await {
 		s.runs()
 	}
-	err = p.Run(ctx)
+	err = s.line.Run(ctx)
 	s.stop()
 	close(s.closing)
 	stopServing()
@@ -324,6 +309,35 @@ func (s *Service) Run(ctx context.Context) (err error) {
 // it: well below what those who stop services grant (systemd 90 s, our unit and
 // docker-mailserver 55 s).
 const stopTimeout = 20 * time.Second
+
+// newPipeline puts the stages together.
+func (s *Service) newPipeline() *pipeline.Pipeline {
+	return pipeline.New(pipeline.Config{
+		Window: s.window, Ledger: s.ledger, Clock: s.clock, Sources: s.sources(), Flushers: s.flushers(),
+		Stay: true, StopTimeout: stopTimeout, Ignore: judge{s.guard, s}, Networks: s.networks, History: s.history, Store: s.checkpoints(), Watch: watcher{s}, Log: s.log,
+	})
+}
+
+// work starts what goes on beside the pipeline until ctx is done.
+func (s *Service) work(ctx context.Context, group *sync.WaitGroup) {
+	group.Go(func() { s.lookForBlind(ctx) })
+	group.Go(func() { s.report(ctx) })
+	group.Go(func() { s.tendStore(ctx) })
+	group.Go(func() { s.giveBack(ctx) })
+	if s.nft != nil {
+		s.gate.begin(s.flusher)
+		group.Go(func() { s.nft.Run(ctx) })
+		group.Go(func() { s.reconcile(ctx) })
+	}
+}
+
+// watchOver starts what bans and commands ask until the pipeline has drained.
+func (s *Service) watchOver(ctx context.Context, group *sync.WaitGroup) {
+	group.Go(func() { s.guard.Run(ctx) })
+	group.Go(func() { s.wards.run(ctx, s.clock) })
+	group.Go(func() { s.diagnoseLeaks(ctx) })
+	group.Go(func() { s.measure(ctx) })
+}
 
 // announce logs that a jail runs.
 func (s *Service) announce(j *jail) {
