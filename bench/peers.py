@@ -24,34 +24,15 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "internal", "testenv"))
+from debian import read_filter
+
 FILTERS = [("sshd", {"mode": "aggressive"}), ("postfix", {"mode": "extra"}), ("dovecot", {}),
            ("nginx-http-auth", {}), ("nginx-botsearch", {}), ("recidive", {})]
 
 
 def spec(name, opts):
     return name + "".join("[%s=%s]" % o for o in opts.items())
-
-
-def fail2ban_filter(config, name, opts):
-    from fail2ban.client.filterreader import FilterReader
-    from fail2ban.server.filter import Filter
-    reader = FilterReader(name, "jail", dict(opts), basedir=config)
-    reader.read()
-    reader.getOptions({})
-    flt = Filter(None)
-    flt.returnRawHost = True
-    flt.checkFindTime = False
-    for opt in reader.convert():
-        for value in opt[3] if opt[0] == "multi-set" else [opt[3]]:
-            if opt[2] == "prefregex":
-                flt.prefRegex = value
-            elif opt[2] == "addfailregex":
-                flt.addFailRegex(value)
-            elif opt[2] == "addignoreregex":
-                flt.addIgnoreRegex(value)
-            elif opt[2] == "datepattern":
-                flt.setDatePattern(value)
-    return flt
 
 
 def group_end(s, start):
@@ -113,7 +94,7 @@ def main():
     a = p.parse_args()
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     corpora = tempfile.mkdtemp(prefix="f2bpipe-bench")
-    filters = [fail2ban_filter(a.config, n, o) for n, o in FILTERS]
+    filters = [read_filter(a.config, n, o) for n, o in FILTERS]
     patterns = [for_ripgrep(r) for f in filters for r in f.getFailRegex()]
     ours = ["taskset", "-c", "0", os.path.abspath(a.f2bpipe), "pipe", spec(*FILTERS[0]), "--dry-run", "--count", "--config", a.config]
     for f in FILTERS[1:]:

@@ -8,11 +8,12 @@ answers with one JSON line.
 """
 import json
 import logging
+import os
 import sys
 
-from fail2ban.client.filterreader import FilterReader
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "internal", "testenv"))
+from debian import read_filter
 from fail2ban.server import failregex
-from fail2ban.server.filter import Filter
 from fail2ban.server.mytime import MyTime
 
 logging.disable(logging.CRITICAL)
@@ -31,27 +32,7 @@ filters = []
 
 
 def load(basedir, name, opts):
-    reader = FilterReader(name, "jail", opts, basedir=basedir)
-    if not reader.read():
-        raise ValueError("cannot read filter %s" % name)
-    reader.getOptions({})
-    flt = Filter(None)
-    flt.returnRawHost = True
-    flt.checkFindTime = False
-    flt.active = True
-    for opt in reader.convert():
-        for value in opt[3] if opt[0] == "multi-set" else [opt[3]]:
-            if opt[2] == "prefregex":
-                flt.prefRegex = value
-            elif opt[2] == "addfailregex":
-                flt.addFailRegex(value)
-            elif opt[2] == "addignoreregex":
-                flt.addIgnoreRegex(value)
-            elif opt[2] == "maxlines":
-                flt.setMaxLines(value)
-            elif opt[2] == "datepattern":
-                flt.setDatePattern(value)
-    filters.append(flt)
+    filters.append(read_filter(basedir, name, opts))
     return len(filters) - 1
 
 

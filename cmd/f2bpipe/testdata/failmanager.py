@@ -5,35 +5,18 @@ usage: failmanager.py CONFIGDIR FILTER MAXRETRY FINDTIME LOG
 """
 import json
 import logging
+import os
 import sys
 
-from fail2ban.client.filterreader import FilterReader
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "internal", "testenv"))
+from debian import read_filter
 from fail2ban.server.failmanager import FailManager, FailManagerEmpty
-from fail2ban.server.filter import Filter
 from fail2ban.server.ticket import FailTicket
 
 logging.disable(logging.CRITICAL)
 basedir, name, maxretry, findtime, log = sys.argv[1:]
 
-reader = FilterReader(name, "jail", {}, basedir=basedir)
-reader.read()
-reader.getOptions({})
-flt = Filter(None)
-flt.returnRawHost = True
-flt.checkFindTime = False
-for opt in reader.convert():
-    for value in opt[3] if opt[0] == "multi-set" else [opt[3]]:
-        if opt[2] == "prefregex":
-            flt.prefRegex = value
-        elif opt[2] == "addfailregex":
-            flt.addFailRegex(value)
-        elif opt[2] == "addignoreregex":
-            flt.addIgnoreRegex(value)
-        elif opt[2] == "maxlines":
-            flt.setMaxLines(value)
-        elif opt[2] == "datepattern":
-            flt.setDatePattern(value)
-
+flt = read_filter(basedir, name, {})
 manager = FailManager()
 manager.setMaxRetry(int(maxretry))
 manager.setMaxTime(int(findtime))

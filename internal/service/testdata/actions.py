@@ -6,9 +6,10 @@ a ban's tags or null, RESULT what its commands return in turn, true after the la
 Output (stdout): for each {"error": TEXT} or {"steps": [[COMMAND, …]]}, COMMAND being
 [SCRIPT, ARGUMENT, …].
 """
-import json, sys, logging
+import json, logging, os, sys
 
-from fail2ban.client.actionreader import ActionReader
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "testenv"))
+from debian import read_action
 from fail2ban.server.action import CommandAction
 from fail2ban.server.ipdns import IPAddr
 
@@ -27,23 +28,8 @@ def recorded(cmd, *args, **kwargs):
 CommandAction.executeCmd = staticmethod(recorded)
 
 
-def build(job):
-    reader = ActionReader(job["action"], "jail", dict(job.get("params") or {}), basedir=job["config"])
-    if not reader.read():
-        raise ValueError("no action " + job["action"])
-    reader.getOptions({})
-    action = CommandAction(None, job["action"])
-    for command in reader.convert():
-        if command[0] == "multi-set":
-            for key, value in command[4]:
-                setattr(action, key, value)
-        elif len(command) > 5:
-            setattr(action, command[4], command[5])
-    return action
-
-
 def run(job):
-    action = build(job)
+    action = read_action(job["config"], job["action"], job.get("params"))
     steps, held = [], {}
     for method, info, outcome in job["steps"]:
         commands.clear()

@@ -4,9 +4,10 @@ Input (stdin): {"config": DIR, "jobs": [{"action": NAME, "params": {…}, "steps
 [[METHOD, {TAG: VALUE}]]}]}, METHOD being start, ban, unban, flush or stop. Output
 (stdout): for each job {"error": TEXT} or {"steps": [{"ok", "commands", "log"}]}.
 """
-import json, logging, sys
+import json, logging, os, sys
 
-from fail2ban.client.actionreader import ActionReader
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "testenv"))
+from debian import read_action
 from fail2ban.server.action import CommandAction
 from fail2ban.server.ipdns import IPAddr
 
@@ -33,23 +34,8 @@ class Lines(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def build(job):
-    reader = ActionReader(job["action"], "jail", dict(job.get("params") or {}), basedir=task["config"])
-    if not reader.read():
-        raise ValueError("no action " + job["action"])
-    reader.getOptions({})
-    action = CommandAction(None, job["action"])
-    for command in reader.convert():
-        if command[0] == "multi-set":
-            for key, value in command[4]:
-                setattr(action, key, value)
-        elif len(command) > 5:
-            setattr(action, command[4], command[5])
-    return action
-
-
 def run(job):
-    action = build(job)
+    action = read_action(task["config"], job["action"], job.get("params"))
     out = []
     for method, info in job["steps"]:
         log = Lines()

@@ -13,45 +13,18 @@ task = json.load(sys.stdin)
 os.environ["TZ"] = task["tz"]
 time.tzset()
 
-from fail2ban.client.filterreader import FilterReader
-from fail2ban.server.filter import Filter
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "testenv"))
+from debian import read_filter
 from fail2ban.server.mytime import MyTime
 
 logging.getLogger("fail2ban").setLevel(logging.CRITICAL)
 MyTime.setTime(task["now"])
 
 
-def build(name, opts):
-    """Returns a filter with everything that the configuration says of it."""
-    f = Filter(None)
-    f.returnRawHost = True
-    f.checkAllRegex = True
-    f.checkFindTime = False
-    f.active = True
-    reader = FilterReader(name, "jail", dict(opts), basedir=task["config"])
-    if not reader.read():
-        raise ValueError("no filter " + name)
-    reader.getOptions({})
-    for command in reader.convert():
-        values = command[3] if command[0] == "multi-set" else [command[3]]
-        for value in values:
-            what = command[2]
-            if what == "prefregex":
-                f.prefRegex = value
-            elif what == "addfailregex":
-                f.addFailRegex(value)
-            elif what == "addignoreregex":
-                f.addIgnoreRegex(value)
-            elif what == "maxlines":
-                f.setMaxLines(value)
-            elif what == "datepattern":
-                f.setDatePattern(value)
-    return f
-
-
 def run(job):
     opts = job.get("opts") or {}
-    f = build(job["filter"], opts)
+    f = read_filter(task["config"], job["filter"], opts)
+    f.checkAllRegex = True
     journal = opts.get("logtype") == "journal"
     out = []
     for line in job["lines"]:
