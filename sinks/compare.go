@@ -104,7 +104,10 @@ func (n *NFTables) hasElement(s *set, k key) (bool, error) {
 // same compares sets and the numbers of rules with what restore would write.
 func (o *own) same() (bool, error) {
 	t := new(tx)
-	if err := o.restore(t); err != nil {
+	up := o.up
+	err := o.restore(t)
+	o.up = up // t is not sent
+	if err != nil {
 		return false, err
 	}
 	existing, err := o.n.link.sets(ownTable)

@@ -284,6 +284,29 @@ func TestReconcileNothing(t *testing.T) {
 	}
 }
 
+// TestChangedWhileAway: a jail that a process before us left with other ports
+// has its own ones, although nobody was banned when that was looked at.
+func TestChangedWhileAway(t *testing.T) {
+	look := map[string]func(k *kernel) error{
+		"Reconcile": func(k *kernel) error { return k.Reconcile() },
+		"Compare":   func(k *kernel) error { k.Look(); k.Compare(); return nil },
+	}
+	for name, f := range look {
+		k := newKernel(t, Config{})
+		k.set("sshd", Action{Ports: []PortRange{{22, 22}}})
+		k.ban("sshd", "192.0.2.1")
+		k.reopen(Config{})
+		k.set("sshd", Action{Ports: []PortRange{{2222, 2222}}})
+		if err := f(k); err != nil {
+			t.Fatal(err)
+		}
+		k.ban("sshd", "192.0.2.2")
+		if rules := k.nft("list", "chain", "inet", "f2bpipe", "local-tcp"); !strings.Contains(rules, "tcp dport 2222 jump jail-sshd") || strings.Contains(rules, "dport 22 ") {
+			t.Errorf("%s: rules: %s", name, rules)
+		}
+	}
+}
+
 // TestUnbanAfterRestart: what a process before us banned can be unbanned before
 // anything else is ordered.
 func TestUnbanAfterRestart(t *testing.T) {

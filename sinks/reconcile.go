@@ -118,7 +118,9 @@ func (o *own) reconcile(nowNanos int64) error {
 	return nil
 }
 
-// sweep takes away the sets and chains that nothing needs.
+// sweep takes away the sets and chains that nothing needs. Where no ban has
+// written the layout yet, it stands as the process before us declared its jails
+// and is written anew.
 func (o *own) sweep(existing map[string]setInfo) error {
 	known := append([]string{chainPrerouting, chainTranslated}, baseChains...)
 	for _, s := range o.n.jailSets() {
@@ -129,19 +131,16 @@ func (o *own) sweep(existing map[string]setInfo) error {
 	if err != nil {
 		return err
 	}
+	stale := slices.DeleteFunc(chains, func(c string) bool { return slices.Contains(known, c) })
+	if o.up && len(stale) == 0 && len(existing) == 0 {
+		return nil
+	}
 	t := new(tx)
 	if err := o.restore(t); err != nil {
 		return err
 	}
-	var stale []string
-	for _, c := range chains {
-		if !slices.Contains(known, c) {
-			stale = append(stale, c)
-			t.flushChain(ownTable, c)
-		}
-	}
-	if len(stale) == 0 && len(existing) == 0 {
-		return nil
+	for _, chain := range stale {
+		t.flushChain(ownTable, chain)
 	}
 	for _, chain := range stale {
 		t.delChain(ownTable, chain)
