@@ -27,12 +27,20 @@ func journalctlArgs(o JournalOptions, s *sorter) []string {
 		whichJournal(o)...)
 	if s != nil {
 		if cursor, ok := s.together(); ok {
-			args = append(args, "--after-cursor="+cursor)
+			// Not --after-cursor: where the entry is gone, or none of the matches', that
+			// leaves out the one after it.
+			args = append(args, "--cursor="+cursor)
 			s.startAll()
+			s.after = cursor
 		} else if usec := s.earliest(func(cursor string) bool { return journalctlHas(o, cursor) }); usec > 0 {
 			args = append(args, fmt.Sprintf("--since=@%d.%06d", usec/1e6, usec%1e6))
 		}
 	}
+	return append(args, matchArgs(o)...)
+}
+
+// matchArgs returns journalctl's arguments for the matches.
+func matchArgs(o JournalOptions) (args []string) {
 	for i, all := range o.Matches {
 		if i > 0 {
 			args = append(args, "+")
@@ -42,10 +50,11 @@ func journalctlArgs(o JournalOptions, s *sorter) []string {
 	return args
 }
 
-// journalctlHas says whether the entry with a cursor is still there.
+// journalctlHas says whether the entry with a cursor is still there, among those
+// that are read.
 func journalctlHas(o JournalOptions, cursor string) bool {
 	args := append([]string{"--quiet", "--no-pager", "--output=export", "--output-fields=_PID", "--lines=1", "--cursor=" + cursor}, whichJournal(o)...)
-	out, err := exec.Command("journalctl", args...).Output()
+	out, err := exec.Command("journalctl", append(args, matchArgs(o)...)...).Output()
 	return err == nil && bytes.Contains(out, []byte("__CURSOR="+cursor+"\n"))
 }
 
@@ -109,6 +118,11 @@ func (x *exportReader) fill(b *pipeline.Batch, messageOnly bool) (f frame, err e
 	for {
 		if err := x.next(); err != nil {
 			return f, err
+		}
+		if at := x.sorter.after; at != "" {
+			if x.sorter.after = ""; x.cursor == at {
+				continue // it was read before
+			}
 		}
 		if addEntry(b, &x.entry, x.sorter, messageOnly) {
 			f.cut++

@@ -65,6 +65,7 @@ type sorter struct {
 	fields  []string // whose values say it; none: there is one group
 	groups  []sortGroup
 	pending uint64 // groups whose start is not reached
+	after   string // the cursor of an entry that may come first and was read before; of journalctl
 }
 
 type sortGroup struct {

@@ -134,6 +134,33 @@ func TestJournalGroups(t *testing.T) {
 	})
 }
 
+// A position may be after an entry that nobody wants any more: the last of a group
+// that has gone. Then the reading goes on with what follows it, for one group and
+// for several.
+func TestJournalGoesOnAfterAnEntryOfOthers(t *testing.T) {
+	var entries []entry
+	for i := range 6 {
+		entries = append(entries, entry{{"_COMM", []string{"a", "b", "gone"}[i%3]}, {"MESSAGE", fmt.Sprintf("m%d", i)}})
+	}
+	dir := makeJournal(t, entries, startUsec)
+	gone, own := cursorOf(t, dir, "m2"), cursorOf(t, dir, "m1")
+	backends(t, func(t *testing.T, backend string) {
+		f := func(want []string, groups ...JournalGroup) {
+			t.Helper()
+			s := runGroups(t, backend, JournalOptions{Path: dir, MessageOnly: true}, groups)
+			if got := s.wait(len(want)); !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			s.stop()
+		}
+		a, b := [][]string{{"_COMM=a"}}, [][]string{{"_COMM=b"}}
+		f([]string{"1 m3"}, JournalGroup{Matches: a, Start: Start{Position: gone}})
+		f([]string{"1 m4"}, JournalGroup{Matches: b, Start: Start{Position: own}})
+		f([]string{"1 m3", "10 m4"}, JournalGroup{Matches: a, Start: Start{Position: gone}}, JournalGroup{Matches: b, Start: Start{Position: gone}})
+		f([]string{"1 m3", "10 m4"}, JournalGroup{Matches: a, Start: Start{Position: gone}}, JournalGroup{Matches: b, Start: Start{Position: own}})
+	})
+}
+
 // cursorOf returns the position after the entry with a message.
 func cursorOf(t *testing.T, dir, message string) pipeline.Position {
 	t.Helper()
