@@ -1,6 +1,7 @@
 package regex
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -42,7 +43,10 @@ func machinesDiffer(t *testing.T, re *Regexp, text string, at int) {
 	var m, n Machine
 	got, res := re.Search(&m, []byte(text), at)
 	want, wantRes := re.SearchSlow(&n, []byte(text), at)
-	var o Machine
+	var o Machine // that was used before, on another text
+	before := []byte(text)
+	slices.Reverse(before)
+	re.searchViewed(&o, bytes.ToValidUTF8(before, []byte("?")), 0)
 	viewed, viewedRes := re.searchViewed(&o, []byte(text), at)
 	if wantRes == TooComplex || res == TooComplex || viewedRes == TooComplex {
 		return
@@ -72,6 +76,7 @@ func FuzzMachines(f *testing.F) {
 	add(`(?i)[^k]\bſ`, "sK\u212a ſ")
 	add(`(?:(?! x ).)*?( x |$)`, "a x b x ")
 	add(`(?<=é.)\W{1,2}?(a)*`, "éb\xff\xfe a")
+	f.Add(`(?<=ab|cd)(?:e|f)+`, uint16(0), "cdefxx", uint16(2))
 	f.Fuzz(func(t *testing.T, pattern string, flags uint16, text string, at uint16) {
 		if len(pattern) > 200 || len(text) > 300 || int(at) > len(text) {
 			return

@@ -200,3 +200,27 @@ func hostilePatterns(t *testing.T) (out []*Regexp) {
 	}
 	return out
 }
+
+// TestViewOfEarlierText: a lookbehind looks at the text before the start of the
+// search, of which the views know nothing, whatever the Machine was used for before.
+func TestViewOfEarlierText(t *testing.T) {
+	var m Machine
+	other, err := Compile(`x(?:a|b)*y(?:c|d)+z`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.searchViewed(&m, []byte(strings.Repeat("xabyc", 20)), 0)
+	re, err := Compile(`(?<=ab|cd)(?:e|f)+`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	re.searchViewed(&m, []byte("nothing of it stands here"), 0)
+	var n Machine
+	for _, text := range []string{"abef", "cdef", "xxef"} {
+		got, res := re.searchViewed(&m, []byte(text), 2)
+		want, wantRes := re.SearchSlow(&n, []byte(text), 2)
+		if res != wantRes || !slices.Equal(got, want) {
+			t.Errorf("%q from 2: viewed %v %v, slow %v %v", text, res, got, wantRes, want)
+		}
+	}
+}

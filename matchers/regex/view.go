@@ -86,6 +86,7 @@ func (v *views) look(text []byte, at int) {
 		v.ids = make([]uint16, len(text)+1)
 	}
 	v.ids = v.ids[:len(text)+1]
+	clear(v.ids[:at]) // lookbehinds get there
 	room := min(v.states()+viewLimit(len(text)), maxViews)
 	width := 2 * v.g.classes
 	pos := len(text)
