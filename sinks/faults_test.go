@@ -393,3 +393,22 @@ func TestPause(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedAgain: who was damaged, and put right before the time of the next
+// try had come, heals the next damage at once.
+func TestDamagedAgain(t *testing.T) {
+	k := newKernel(t, Config{})
+	k.set("sshd", Action{})
+	k.ban("sshd", "192.0.2.1")
+	netAdmin(t, false)
+	k.Apply(t.Context(), k.now, k.bans("sshd", []string{"192.0.2.2"}))
+	netAdmin(t, true)
+	if err := errors.Join(k.Pause(), k.Resume()); err != nil {
+		t.Fatal(err)
+	}
+	k.nft("flush", "ruleset")
+	k.ban("sshd", "192.0.2.3")
+	if left := k.left("sshd"); len(left) != 3 {
+		t.Errorf("got %v", left)
+	}
+}

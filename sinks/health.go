@@ -135,5 +135,6 @@ func (n *NFTables) recovered() {
 	if !n.health.enforced {
 		n.log.Info("bans are enforced again")
 	}
-	n.health.enforced, n.health.reason, n.health.wait = true, "", 0
+	n.health.enforced, n.health.reason = true, ""
+	n.health.wait, n.health.retryAt = 0, time.Time{} // another damage is tried at once
 }
