@@ -14,7 +14,8 @@ const bulkSize = 64 << 10
 
 // bulk is what a set needs to run its stateless half on several goroutines.
 //
-// A scout is a copy of the set that does not settle what matches but notes it.
+// A scout is a copy of the set that does not settle what matches but notes it,
+// or where nothing runs beside it reports it to the set at once.
 // Scouts know the order of date templates as it was at a fixed number of
 // batches, so that what they find does not depend on how many there are.
 type bulk struct {
@@ -41,6 +42,13 @@ type noted struct {
 	date         dates.Found
 	dated        bool
 	first, n     int // its values
+}
+
+func (n *noted) foundDate() *dates.Found {
+	if !n.dated {
+		return nil
+	}
+	return &n.date
 }
 
 var _ pipeline.Splitter = (*Set)(nil)
@@ -113,6 +121,31 @@ func (s *Set) Scan(worker int, b *pipeline.Batch) pipeline.Found {
 	return out
 }
 
+// MatchBulk implements pipeline.Splitter: what the scout finds is settled at
+// once, without notes.
+func (s *Set) MatchBulk(dst []pipeline.Failure, b *pipeline.Batch) []pipeline.Failure {
+	s.begin(b)
+	scout := s.scout(0)
+	scout.chief, scout.batch = s, b
+	dst = scout.matchBatch(dst)
+	scout.countInvalid()
+	scout.chief, scout.batch = nil, nil
+	s.end()
+	return dst
+}
+
+// report settles a scout's match in the set that it scouts for.
+func (s *Set) report(dst []pipeline.Failure, m *member, l *line, rule int) []pipeline.Failure {
+	chief, seen := s.chief, m.view
+	m = chief.jails[m.index]
+	m.view.recall(l, seen.text, seen.foundDate(), sameArray(seen.text, l.raw), chief.now)
+	// The values stay with the scout: they point into its memory.
+	chief.w.values, s.w.values = s.w.values, chief.w.values
+	dst = chief.settle(dst, m, l, rule, 1)
+	chief.w.values, s.w.values = s.w.values, chief.w.values
+	return dst
+}
+
 // newFound returns empty notes in memory that was used before.
 func (s *Set) newFound() *found {
 	s.bulk.mu.Lock()
@@ -162,7 +195,7 @@ func (s *Set) Settle(dst []pipeline.Failure, b *pipeline.Batch, notes pipeline.F
 		h := &f.hits[i]
 		m := s.jails[h.member]
 		s.at = h.line
-		m.view.recall(h, s.now)
+		m.view.recall(&s.at, h.text, h.foundDate(), true, s.now)
 		s.w.values = append(s.w.values[:0], f.values[h.first:h.first+h.n]...)
 		dst = s.settle(dst, m, &s.at, h.rule, 1)
 	}

@@ -100,6 +100,15 @@ func describe(dst []string, failures []pipeline.Failure) []string {
 // split runs batches through a set as a pipeline with so many workers does,
 // whose scans end in any order.
 func split(t testing.TB, s *matchers.Set, batches []*pipeline.Batch, workers int) (out []string) {
+	if workers == 1 {
+		for _, b := range batches {
+			if !s.Prepare(b, true) {
+				t.Fatal("Prepare refuses a batch although all before are settled")
+			}
+			out = describe(out, s.MatchBulk(nil, b))
+		}
+		return out
+	}
 	type scan struct {
 		b     *pipeline.Batch
 		found pipeline.Found

@@ -134,7 +134,7 @@ func (s *sessions) remember(fields []string, now int64, all bool, put func(key s
 			put(keySessions+id, nil)
 		}
 		for _, h := range s.changes.hashes {
-			for sess := s.byHash[h]; sess != nil; sess = sess.next {
+			for sess := *s.bucket(h); sess != nil; sess = sess.next {
 				if sess.dirty {
 					give(sess)
 				}
@@ -149,10 +149,12 @@ func (s *sessions) adopt(list []stored) {
 	slices.SortStableFunc(list, func(a, b stored) int { return cmp.Compare(a.born, b.born) })
 	for i := range list {
 		x := &list[i]
-		if s.get([]byte(x.id), x.born) != nil {
+		id := []byte(x.id)
+		hash := s.hash(id)
+		if s.get(hash, id, x.born) != nil {
 			continue
 		}
-		sess := s.open([]byte(x.id), x.values, x.born)
+		sess := s.open(hash, id, x.values, x.born)
 		if x.user != nil {
 			s.tryUser(sess, x.user)
 		}

@@ -37,7 +37,7 @@ type session struct {
 	dirty  bool // it has changed since
 
 	hash         uint64
-	next         *session // of the same hash; among those that are free, any
+	next         *session // of the same bucket; among those that are free, any
 	older, newer *session
 }
 
@@ -60,9 +60,10 @@ func (sess *session) get(p part) []byte {
 // it has had as many as it holds, nothing is allocated.
 //
 // A map of simplelru's needs a text, an element and an entry for each session:
-// with the sessions' own texts they were a tenth of what a failure costs.
+// with the sessions' own texts they were a tenth of what a failure costs, and a
+// map from hashes in place of the buckets a twentieth.
 type sessions struct {
-	byHash  map[uint64]*session
+	buckets []*session // by the low bits of their hashes: a power of two, at least count
 	seed    maphash.Seed
 	oldest  *session
 	newest  *session
@@ -78,13 +79,32 @@ type sessions struct {
 }
 
 func newSessions() *sessions {
-	return &sessions{byHash: map[uint64]*session{}, seed: maphash.MakeSeed()}
+	return &sessions{buckets: make([]*session, 16), seed: maphash.MakeSeed()}
 }
 
-// get returns the open session of id, or nil.
-func (s *sessions) get(id []byte, now int64) *session {
-	sess := s.byHash[maphash.Bytes(s.seed, id)]
-	for sess != nil && !bytes.Equal(sess.get(sess.id), id) {
+func (s *sessions) hash(id []byte) uint64 { return maphash.Bytes(s.seed, id) }
+
+// bucket returns the first session of the bucket of a hash.
+func (s *sessions) bucket(hash uint64) **session { return &s.buckets[hash&uint64(len(s.buckets)-1)] }
+
+// enter puts a session into its bucket.
+func (s *sessions) enter(sess *session) {
+	first := s.bucket(sess.hash)
+	sess.next, *first = *first, sess
+}
+
+// grow doubles the number of buckets.
+func (s *sessions) grow() {
+	s.buckets = make([]*session, 2*len(s.buckets))
+	for sess := s.oldest; sess != nil; sess = sess.newer {
+		s.enter(sess)
+	}
+}
+
+// get returns the open session of id, whose hash is given, or nil.
+func (s *sessions) get(hash uint64, id []byte, now int64) *session {
+	sess := *s.bucket(hash)
+	for sess != nil && (sess.hash != hash || !bytes.Equal(sess.get(sess.id), id)) {
 		sess = sess.next
 	}
 	if sess != nil && now-sess.born >= int64(sessionLife) {
@@ -94,11 +114,14 @@ func (s *sessions) get(id []byte, now int64) *session {
 	return sess
 }
 
-// open starts a session with the given values.
-func (s *sessions) open(id []byte, values [][]byte, now int64) *session {
+// open starts the session of id, whose hash is given, with the given values.
+func (s *sessions) open(hash uint64, id []byte, values [][]byte, now int64) *session {
 	if s.count >= maxSessions {
 		s.remove(s.oldest)
 		s.lost++
+	}
+	if s.count == len(s.buckets) {
+		s.grow()
 	}
 	sess := s.free
 	if sess == nil {
@@ -106,7 +129,7 @@ func (s *sessions) open(id []byte, values [][]byte, now int64) *session {
 	} else {
 		s.free = sess.next
 	}
-	*sess = session{text: sess.text[:0], values: sess.values, born: now, hash: maphash.Bytes(s.seed, id), older: s.newest}
+	*sess = session{text: sess.text[:0], values: sess.values, born: now, hash: hash, older: s.newest}
 	if len(sess.values) != len(values) {
 		sess.values = make([]part, len(values))
 	} else {
@@ -114,8 +137,7 @@ func (s *sessions) open(id []byte, values [][]byte, now int64) *session {
 	}
 	sess.write(&sess.id, id)
 	s.add(sess, values)
-	sess.next = s.byHash[sess.hash]
-	s.byHash[sess.hash] = sess
+	s.enter(sess)
 	if s.newest != nil {
 		s.newest.newer = sess
 	} else {
@@ -196,19 +218,11 @@ const keptText = 1 << 10
 
 // remove ends a session. What it holds stays readable until the next one opens.
 func (s *sessions) remove(sess *session) {
-	if s.byHash[sess.hash] == sess {
-		if sess.next == nil {
-			delete(s.byHash, sess.hash)
-		} else {
-			s.byHash[sess.hash] = sess.next
-		}
-	} else {
-		before := s.byHash[sess.hash]
-		for before.next != sess {
-			before = before.next
-		}
-		before.next = sess.next
+	at := s.bucket(sess.hash)
+	for *at != sess {
+		at = &(*at).next
 	}
+	*at = sess.next
 	if sess.older != nil {
 		sess.older.newer = sess.newer
 	} else {
@@ -284,7 +298,8 @@ func (s *sessions) merge(values [][]byte, lines int, now int64) (sess *session, 
 	values[fieldForget] = nil
 
 	several := false
-	sess = s.get(id, now)
+	hash := s.hash(id)
+	sess = s.get(hash, id, now)
 	switch {
 	case sess != nil:
 		several = s.tryUser(sess, values[fieldUser])
@@ -302,7 +317,7 @@ func (s *sessions) merge(values [][]byte, lines int, now int64) (sess *session, 
 			s.remove(sess)
 		}
 	case !forget:
-		sess = s.open(id, values, now)
+		sess = s.open(hash, id, values, now)
 		several = s.tryUser(sess, values[fieldUser])
 	}
 	if sess == nil {

@@ -86,6 +86,7 @@ type Set struct {
 	bulk      bulk
 	profiler  profiler
 	notes     *found // of a scout
+	chief     *Set   // of a scout that reports at once
 	memory    memory
 
 	newest atomic.Int64 // the last date of the batch before, nanoseconds
@@ -341,6 +342,8 @@ func (s *Set) matchOne(dst []pipeline.Failure, m *member, l *line, may candidate
 			m.counters.Ignored.Add(1)
 		} else if s.notes != nil {
 			s.notes.note(s, m, l, rule)
+		} else if s.chief != nil {
+			dst = s.report(dst, m, l, rule)
 		} else {
 			dst = s.settle(dst, m, l, rule, 1)
 		}

@@ -76,6 +76,15 @@ var passes = []struct {
 		}
 		return dst
 	}},
+	{"bulk on one", func(t testing.TB, s *matchers.Set, batches []*pipeline.Batch, dst []pipeline.Failure) []pipeline.Failure {
+		for _, b := range batches {
+			if !s.Bulk(b) || !s.Prepare(b, true) {
+				t.Fatal("no batch of a big input")
+			}
+			dst = s.MatchBulk(dst[:0], b)
+		}
+		return dst
+	}},
 }
 
 // TestNoAllocations: a set that has seen such lines allocates nothing for

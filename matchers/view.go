@@ -89,21 +89,32 @@ func (v *view) read(m *regex.Machine, l *line, now int64, ascii bool) {
 	v.buf = v.cut
 }
 
-// recall makes the view the one that a scout had of a line.
-func (v *view) recall(h *noted, now int64) {
-	if v.ready && v.start == h.line.start {
+// recall makes the view the one that a scout had of a line: its text, which
+// stays as it is until the batch ends where lasting is set, and the date in it,
+// nil where it has none.
+func (v *view) recall(l *line, text []byte, date *dates.Found, lasting bool, now int64) {
+	if v.ready && v.start == l.start {
 		return // another filter matched the line too
 	}
-	v.ready, v.atDone, v.start = true, false, h.line.start
-	v.text, v.found, v.dated, v.date = h.text, h.date, h.dated, nil
+	v.ready, v.atDone, v.start = true, false, l.start
+	v.text, v.date, v.dated = text, nil, date != nil
 	switch {
-	case h.line.stamped:
-		v.lastAt, v.lastText, v.hasLast = h.line.stamp, nil, true
+	case l.stamped:
+		v.lastAt, v.lastText, v.hasLast = l.stamp, nil, true
 	case v.dated:
+		v.found = *date
 		v.date = v.text[v.found.Start:v.found.End]
 		v.order.Hit(v.found, v.text, now)
-		v.noteLast(true, now)
+		v.noteLast(lasting, now)
 	}
+}
+
+// foundDate is the date that was found in the line, nil for none.
+func (v *view) foundDate() *dates.Found {
+	if !v.dated {
+		return nil
+	}
+	return &v.found
 }
 
 func sameArray(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && &a[0] == &b[0] }

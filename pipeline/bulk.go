@@ -21,14 +21,13 @@ type scan struct {
 	done     chan struct{} // closed when found is there
 }
 
-// newScanners starts n goroutines; with one there are none, and the batches
-// are scanned by whoever drains.
+// newScanners starts n goroutines. One would only be in the way of whoever
+// drains: then there are none, and nothing is added.
 func newScanners(n, batches int) *scanners {
-	s := &scanners{room: 1}
+	s := &scanners{room: batches}
 	if n <= 1 {
 		return s
 	}
-	s.room = batches
 	s.jobs = make(chan *scan, batches) // room for every batch there is: a send never blocks
 	for worker := range n {
 		s.workers.Go(func() {
@@ -49,15 +48,13 @@ func (s *scanners) close() {
 	}
 }
 
-// add scans a bulk batch, now or beside others.
+// beside says whether batches are scanned beside others.
+func (s *scanners) beside() bool { return s.jobs != nil }
+
+// add scans a bulk batch beside others.
 func (s *scanners) add(b *Batch, m Splitter) {
 	j := &scan{batch: b, splitter: m, done: make(chan struct{})}
 	s.standing = append(s.standing, j)
-	if s.jobs == nil {
-		j.found = m.Scan(0, b)
-		close(j.done)
-		return
-	}
 	s.jobs <- j
 }
 
@@ -72,7 +69,7 @@ func (s *scanners) oldest() *scan {
 // drain takes a feed's batches through the stages until the feed is closed;
 // after a hard stop it counts the lines of those that stand, and returns.
 func (p *Pipeline) drain(feed *Feed, workers int) {
-	s := step{p: p}
+	s := step{p: p, judged: make(chan bool, 1)}
 	scanning := newScanners(workers, cap(feed.full))
 	defer scanning.close()
 	settle := func() {
@@ -108,8 +105,8 @@ func (p *Pipeline) drain(feed *Feed, workers int) {
 	}
 }
 
-// split begins with a batch: a bulk one is scanned beside others, any other
-// goes its way when those before it have.
+// split begins with a batch: a bulk one is scanned beside others where there is
+// who does, any other goes its way when those before it have.
 func (p *Pipeline) split(s *step, feed *Feed, scanning *scanners, b *Batch, settle func()) {
 	m := b.Input.Matcher()
 	splitter, ok := m.(Splitter)
@@ -125,7 +122,11 @@ func (p *Pipeline) split(s *step, feed *Feed, scanning *scanners, b *Batch, sett
 			settle()
 		}
 	}
-	scanning.add(b, splitter)
+	if scanning.beside() {
+		scanning.add(b, splitter)
+	} else {
+		p.carry(s, feed, b, func(dst []Failure) []Failure { return splitter.MatchBulk(dst, b) })
+	}
 }
 
 // carry takes a batch, matched by match, through the other stages and recycles it.

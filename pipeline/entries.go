@@ -76,6 +76,11 @@ func (s *entrySet) Add(k entryKey, c counter) {
 		s.entries = append(s.entries, entry{key: k})
 		s.tags[i] = tagOf(&k)
 	}
+	s.use(i, c)
+}
+
+// use sets the counter of the entry at i and makes it the one that was used last.
+func (s *entrySet) use(i int, c counter) {
 	s.clock++
 	s.entries[i].counter, s.entries[i].used = c, s.clock
 }

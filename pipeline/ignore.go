@@ -84,25 +84,6 @@ func (p *Pipeline) count(f *Failure) (Ban, bool) {
 	return p.decide(f)
 }
 
-// addByLog is add where the log is the clock: it waits for the answer, since
-// what the ban does depends on the lines that follow.
-func (p *Pipeline) addByLog(f *Failure) (Ban, bool) {
-	b, ok := p.count(f)
-	if !ok || p.cfg.Ignore == nil {
-		return b, ok
-	}
-	answer := make(chan bool, 1)
-	if judgment := p.cfg.Ignore.Judge(f, b, func(ban bool) { answer <- ban }); judgment != JudgeLater {
-		return b, judgment == JudgeBan
-	}
-	select {
-	case ban := <-answer:
-		return b, ban
-	case <-p.hard.Done():
-		return b, false
-	}
-}
-
 // answer enters a ban that waited, or drops it.
 func (p *Pipeline) answer(k banKey, ban bool) {
 	// The ban stays among those that wait until the ledger has it, so that the

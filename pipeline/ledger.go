@@ -37,7 +37,7 @@ type Ledger struct {
 	jails  map[*Jail]*Totals
 	events []Event // since the last checkpoint
 
-	next    atomic.Int64  // when the first ban ends
+	next    atomic.Int64  // no ban ends before
 	sooner  chan struct{} // has a token after next became earlier
 	changed chan struct{} // has a token when there are events for a checkpoint
 }
@@ -213,8 +213,7 @@ func (l *Ledger) Expire(nowNanos int64) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := 0
-	for l.ends.next() < nowNanos {
-		h := l.ends[0]
+	for h := l.ends.ended(nowNanos); h != nil; h = l.ends.ended(nowNanos) {
 		l.free(banKey{h.ban.Jail, h.ban.ID}, h, nowNanos, true, nil)
 		n++
 	}

@@ -123,6 +123,7 @@ type step struct {
 	p        *Pipeline
 	failures []Failure
 	bans     []Ban
+	judged   chan bool // has the answer that addByLog waits for
 }
 
 // do carries one batch through. It blocks only where the sinks are too far behind.
@@ -168,9 +169,29 @@ func (s *step) countByLog(f *Failure) {
 	p.cfg.Clock.Advance(f.AtNanos)
 	now := p.cfg.Clock.Now()
 	p.cfg.Ledger.Expire(now)
-	if ban, ok := p.addByLog(f); ok {
+	if ban, ok := s.addByLog(f); ok {
 		s.bans = append(s.bans, ban)
 		p.enter(s.bans[len(s.bans)-1:])
+	}
+}
+
+// addByLog is add where the log is the clock: it waits for the answer, since
+// what the ban does depends on the lines that follow.
+func (s *step) addByLog(f *Failure) (Ban, bool) {
+	p := s.p
+	b, ok := p.count(f)
+	if !ok || p.cfg.Ignore == nil {
+		return b, ok
+	}
+	judgment := p.cfg.Ignore.Judge(f, b, func(ban bool) { s.judged <- ban })
+	if judgment != JudgeLater {
+		return b, judgment == JudgeBan
+	}
+	select {
+	case ban := <-s.judged:
+		return b, ban
+	case <-p.hard.Done():
+		return b, false
 	}
 }
 

@@ -223,6 +223,8 @@ type Splitter interface {
 	// Settle is the ordered half, called in the order of the batches, once for
 	// each; what it appends is valid until b is reset.
 	Settle(dst []Failure, b *Batch, found Found) []Failure
+	// MatchBulk is Scan and Settle in one, where only one goroutine scans.
+	MatchBulk(dst []Failure, b *Batch) []Failure
 }
 
 // Found is what a Splitter's Scan hands to its Settle.

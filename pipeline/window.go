@@ -129,7 +129,12 @@ func (w *Window) Add(f *Failure) (Ban, bool) {
 	s := w.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, has := s.get(k)
+	at := s.find(&k)
+	has := at >= 0
+	var c counter
+	if has {
+		c = s.set.entries[at].counter
+	}
 	crowded := !has && w.crowded(s)
 	beat := w.beat.Load()
 	switch {
@@ -151,7 +156,7 @@ func (w *Window) Add(f *Failure) (Ban, bool) {
 	switch {
 	case int(c.count) >= p.MaxRetry:
 		if has {
-			s.set.Remove(k)
+			s.set.removeAt(at)
 			w.count(t, -1)
 			w.mark(s, k, c.more)
 		}
@@ -159,7 +164,7 @@ func (w *Window) Add(f *Failure) (Ban, bool) {
 		b.Ticket = w.ticket(s, k)
 		return b, true
 	case has:
-		s.set.Add(k, c)
+		s.set.use(at, c)
 		w.mark(s, k, c.more)
 	case crowded && !w.admits(s, c):
 		w.remember(s, h, c, p, f.AtNanos)
@@ -190,6 +195,14 @@ func (s *shard) get(k entryKey) (counter, bool) {
 		return counter{}, false
 	}
 	return s.set.Peek(k)
+}
+
+// find returns the index of a key's entry, or -1.
+func (s *shard) find(k *entryKey) int {
+	if s.set == nil {
+		return -1
+	}
+	return s.set.find(k)
 }
 
 // crowded says whether a newcomer's first failure must go to the first-hit

@@ -134,10 +134,11 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 // report prints what a pipe finds and decides: as it goes for machines and with
 // --failures, as a table at the end for people.
 type report struct {
-	cmd   *pipeCmd
-	out   *lockedWriter
-	lines atomic.Int64
-	found atomic.Int64
+	cmd    *pipeCmd
+	out    *lockedWriter
+	lines  atomic.Int64
+	found  atomic.Int64
+	banned atomic.Int64
 
 	mu   sync.Mutex
 	bans []*tableRow
@@ -215,8 +216,15 @@ func appendJSONString(dst []byte, s string) []byte {
 
 // Observe implements pipeline.Observer.
 func (r *report) Observe(e pipeline.Event) {
-	if e.Kind != pipeline.EventBan && e.Kind != pipeline.EventProlong {
+	switch e.Kind {
+	case pipeline.EventBan:
+		r.banned.Add(1)
+	case pipeline.EventProlong:
+	default:
 		return
+	}
+	if r.cmd.Count {
+		return // no table
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -241,10 +249,7 @@ func (r *report) progress(w io.Writer) (stop func()) {
 	show := func() {
 		n := r.lines.Load()
 		rate := float64(n) / time.Since(start).Seconds()
-		r.mu.Lock()
-		bans := len(r.bans)
-		r.mu.Unlock()
-		fmt.Fprintf(w, "\r%d lines, %.0f lines/s, %d failures, %d banned ", n, rate, r.found.Load(), bans)
+		fmt.Fprintf(w, "\r%d lines, %.0f lines/s, %d failures, %d banned ", n, rate, r.found.Load(), r.banned.Load())
 	}
 	go func() {
 		defer close(ended)

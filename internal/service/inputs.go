@@ -60,6 +60,13 @@ func (w *watched) Settle(dst []pipeline.Failure, b *pipeline.Batch, found pipeli
 	return dst[:first+w.floors.drop(b, dst[first:])]
 }
 
+// MatchBulk implements pipeline.Splitter.
+func (w *watched) MatchBulk(dst []pipeline.Failure, b *pipeline.Batch) []pipeline.Failure {
+	first := len(dst)
+	dst = w.Set.MatchBulk(dst, b)
+	return dst[:first+w.floors.drop(b, dst[first:])]
+}
+
 // newInput returns an input that w matches; an input's matcher is a *watched
 // always.
 func newInput(name string, w *watched) *input {

@@ -54,25 +54,40 @@ type meter struct {
 	mu      sync.Mutex
 	samples []meterSample      // the oldest first
 	recent  []RecentBan        // the newest last
-	reasons map[leakKey]reason // of bans under way
+	reasons []reason // of bans under way: a ring, in memory that is used again
+	noted   int      // reasons so far
 }
 
 // reason is the failure that caused a ban.
 type reason struct {
+	of    leakKey
 	regex int
-	line  string
+	line  []byte
 }
 
 // because notes what caused a ban that may come now. Of more than there is room
-// for, the reasons are not known.
+// for, only the last are known.
 func (m *meter) because(f *pipeline.Failure, b *pipeline.Ban) {
-	r := reason{f.Regex, excerpt(string(f.Text[:min(len(f.Text), maxExcerpt)]))}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.reasons == nil || len(m.reasons) >= maxReasons {
-		m.reasons = map[leakKey]reason{}
+	if m.reasons == nil {
+		m.reasons = make([]reason, maxReasons)
 	}
-	m.reasons[leakKey{b.Jail, b.ID}] = r
+	r := &m.reasons[m.noted%maxReasons]
+	m.noted++
+	r.of, r.regex = leakKey{b.Jail, b.ID}, f.Regex
+	r.line = append(r.line[:0], f.Text[:min(len(f.Text), maxExcerpt)]...)
+}
+
+// reasonOf takes the newest reason of a ban, nil where none is known.
+func (m *meter) reasonOf(k leakKey) *reason {
+	for n := 1; n <= min(m.noted, maxReasons); n++ {
+		if r := &m.reasons[(m.noted-n)%maxReasons]; r.of == k {
+			r.of = leakKey{}
+			return r
+		}
+	}
+	return nil
 }
 
 func excerpt(line string) string {
@@ -108,10 +123,8 @@ func (m *meter) banned(b *pipeline.Ban) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	k := leakKey{b.Jail, b.ID}
-	if why, ok := m.reasons[k]; ok {
-		r.Regex, r.Line = why.regex, why.line
-		delete(m.reasons, k)
+	if why := m.reasonOf(leakKey{b.Jail, b.ID}); why != nil {
+		r.Regex, r.Line = why.regex, excerpt(string(why.line))
 	}
 	if len(m.recent) == recentBans {
 		m.recent = append(m.recent[:0], m.recent[1:]...)

@@ -72,8 +72,14 @@ func TestRecentBans(t *testing.T) {
 	for i := range 10 * maxReasons {
 		m.because(&pipeline.Failure{}, &pipeline.Ban{Jail: a, ID: pipeline.TextID(string(rune(i + 1000)))})
 	}
-	if len(m.reasons) > maxReasons {
-		t.Errorf("%d reasons are kept", len(m.reasons))
+	// The last ones are known, once each; those before are not.
+	for _, c := range []struct {
+		i    int
+		want bool
+	}{{9*maxReasons - 1, false}, {9 * maxReasons, true}, {9 * maxReasons, false}, {10*maxReasons - 1, true}} {
+		if r := m.reasonOf(leakKey{a, pipeline.TextID(string(rune(c.i + 1000)))}); (r != nil) != c.want {
+			t.Errorf("reason %d: %v", c.i, r)
+		}
 	}
 	if one := m.last("a"); len(one) != recentBans/2+1 || one[0].Jail != "a" {
 		t.Errorf("%d of a", len(one))
