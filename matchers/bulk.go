@@ -56,7 +56,7 @@ var _ pipeline.Splitter = (*Set)(nil)
 // Bulk implements pipeline.Splitter. A set with a filter that joins lines looks
 // at them one after the other.
 func (s *Set) Bulk(b *pipeline.Batch) bool {
-	return !b.Live && len(b.Data) >= bulkSize && s.opts.Trace == nil && !s.prefilter.every
+	return !b.Live && len(b.Data) >= bulkSize && s.opts.Trace == nil && len(s.joiners) == 0
 }
 
 // Prepare implements pipeline.Splitter.
@@ -93,7 +93,7 @@ func (s *Set) scout(worker int) *Set {
 	s.bulk.mu.Lock()
 	defer s.bulk.mu.Unlock()
 	for len(s.bulk.scouts) <= worker {
-		scout := &Set{opts: s.opts, prefilter: prefilter{rules: s.prefilter.rules}}
+		scout := &Set{opts: s.opts, none: s.none, prefilter: prefilter{rules: s.prefilter.rules}}
 		scout.w.gaveUp = s.w.gaveUp
 		for _, v := range s.views {
 			scout.views = append(scout.views, &view{detector: v.detector, decoder: v.decoder, scouting: true})
@@ -102,6 +102,9 @@ func (s *Set) scout(worker int) *Set {
 			c := *m
 			c.view = scout.views[slices.Index(s.views, m.view)]
 			scout.jails = append(scout.jails, &c)
+			for range c.Filter.fail {
+				scout.owners = append(scout.owners, &c)
+			}
 		}
 		scout.follow(s)
 		s.bulk.scouts = append(s.bulk.scouts, scout)

@@ -241,3 +241,44 @@ func TestPrefilterKeepsSamples(t *testing.T) {
 		t.Errorf("only %d failures", found)
 	}
 }
+
+// TestPrefilterKeepsFail2banSamples is the same with all of fail2ban's filters at
+// once, those that hold no long text among them, and a log of all samples.
+func TestPrefilterKeepsFail2banSamples(t *testing.T) {
+	jails := fail2banJails(t, allFail2ban(t)...)
+	lines := sampleLines(t)
+	for i, line := range lines {
+		if at := strings.LastIndexAny(line, "0123456789"); at >= 0 && i%3 == 0 {
+			// \d takes digits of other scripts, too.
+			lines = append(lines, line[:at]+string('\u0660'+rune(line[at]-'0'))+line[at+1:])
+		}
+	}
+	text := []byte(strings.Join(lines, "\n") + "\n")
+	o := matchers.Options{Clock: matchers.ByLog, Fields: true}
+	filtered := setOf(t, o, jails)
+	o.Exhaustive = true
+	all := setOf(t, o, jails)
+	var want, got []string
+	for _, b := range blocks(text, 16<<10) {
+		want = describe(want, all.Match(nil, b))
+		got = describe(got, filtered.Match(nil, b))
+	}
+	byRule := func(list []string) []string {
+		var out []string
+		for _, s := range list {
+			// Which template reads an ambiguous date depends on the lines looked at.
+			before, _, _ := strings.Cut(s, " at ")
+			out = append(out, before)
+		}
+		return out
+	}
+	want, got = byRule(want), byRule(got)
+	for i := range max(len(want), len(got)) {
+		if at(want, i) != at(got, i) {
+			t.Fatalf("%d failures, want %d; the %d. differs:\n got %s\nwant %s", len(got), len(want), i, at(got, i), at(want, i))
+		}
+	}
+	if len(want) < 1000 {
+		t.Errorf("only %d failures", len(want))
+	}
+}

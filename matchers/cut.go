@@ -14,6 +14,7 @@ import (
 type cutPlace struct {
 	anywhere bool
 	after    string // characters right before it, where it is not at the start
+	first    string // bytes of ASCII that it can begin with, where it is anywhere; empty: any
 }
 
 // startChars is how many characters may stand before a date at the start of a
@@ -27,6 +28,7 @@ type cutPlaces map[string]cutPlace
 // of finds the places by the detector's regular expressions.
 func (known cutPlaces) of(d *dates.Detector) cutPlace {
 	var all cutPlace
+	first, anyFirst := "", false
 	for _, n := range d.Names() {
 		if n.Regex == "" {
 			continue // no date is found in the line
@@ -36,10 +38,12 @@ func (known cutPlaces) of(d *dates.Detector) cutPlace {
 			place = cutPlaceOf(n.Regex)
 			known[n.Regex] = place
 		}
-		if place.anywhere {
-			return place
-		}
+		all.anywhere = all.anywhere || place.anywhere
 		all.after += place.after
+		first, anyFirst = first+place.first, anyFirst || place.first == ""
+	}
+	if all.anywhere && !anyFirst {
+		all.first = first
 	}
 	return all
 }
@@ -53,14 +57,14 @@ func cutPlaceOf(expression string) cutPlace {
 	var w cutWalk
 	w.walk(s.Root, ahead{last: anyChar, chars: unbounded})
 	switch {
-	case !w.found || !w.at.anchored:
+	case !w.found:
 		return cutPlace{anywhere: true}
+	case !w.at.anchored, w.at.chars > startChars && w.at.last == anyChar:
+		return cutPlace{anywhere: true, first: w.first}
 	case w.at.chars <= startChars:
-		return cutPlace{}
-	case w.at.last == anyChar:
-		return cutPlace{anywhere: true}
+		return cutPlace{first: w.first}
 	}
-	return cutPlace{after: w.at.last}
+	return cutPlace{after: w.at.last, first: w.first}
 }
 
 const (
@@ -79,6 +83,7 @@ type ahead struct {
 type cutWalk struct {
 	found bool
 	at    ahead
+	first string // characters that the group can begin with; empty: any
 }
 
 // walk returns what stands before the place behind n.
@@ -95,6 +100,9 @@ func (w *cutWalk) walk(n *regex.Node, a ahead) ahead {
 	case regex.KindGroup:
 		if n.Index == 1 && !w.found {
 			w.found, w.at = true, a
+			if first, empty := firstChars(n.Subs[0]); !empty && !strings.Contains(first, anyChar) {
+				w.first = first
+			}
 		}
 		return w.walk(n.Subs[0], a)
 	case regex.KindConcat, regex.KindAtomic:
@@ -138,16 +146,64 @@ func (a ahead) or(b ahead) ahead {
 	return out
 }
 
+// firstChars are the characters that what a pattern matches can begin with, and
+// whether it can be empty.
+func firstChars(n *regex.Node) (chars string, empty bool) {
+	switch n.Kind {
+	case regex.KindEmpty, regex.KindAssert, regex.KindLook:
+		return "", true
+	case regex.KindLiteral:
+		return foldChars(n.Runes[0], n.Fold), false
+	case regex.KindClass:
+		return asciiChars(n.Class), false
+	case regex.KindGroup, regex.KindAtomic:
+		return firstChars(n.Subs[0])
+	case regex.KindConcat:
+		for _, sub := range n.Subs {
+			more, empty := firstChars(sub)
+			if chars += more; !empty {
+				return chars, false
+			}
+		}
+		return chars, true
+	case regex.KindAlternate, regex.KindCond:
+		for _, sub := range n.Subs {
+			more, may := firstChars(sub)
+			chars, empty = chars+more, empty || may
+		}
+		return chars, empty
+	case regex.KindRepeat:
+		chars, empty = firstChars(n.Subs[0])
+		return chars, empty || n.Min == 0
+	}
+	return anyChar, true
+}
+
 // lastChars are the characters that a literal can end in.
-func lastChars(n *regex.Node) string {
+func lastChars(n *regex.Node) string { return foldChars(n.Runes[len(n.Runes)-1], n.Fold) }
+
+// foldChars are the characters that stand for one.
+func foldChars(of rune, fold regex.Fold) string {
 	var out strings.Builder
-	for _, r := range regex.FoldRunes(n.Runes[len(n.Runes)-1], n.Fold) {
+	for _, r := range regex.FoldRunes(of, fold) {
 		if r >= utf8.RuneSelf {
 			return anyChar
 		}
 		out.WriteRune(r)
 	}
 	return out.String()
+}
+
+// asciiChars are those of ASCII of a class that has few.
+func asciiChars(c *regex.Class) string {
+	ascii := *c
+	ascii.Ranges = nil
+	for _, r := range c.Ranges {
+		if r.Lo < utf8.RuneSelf {
+			ascii.Ranges = append(ascii.Ranges, regex.Range{Lo: r.Lo, Hi: min(r.Hi, utf8.RuneSelf-1)})
+		}
+	}
+	return classChars(&ascii)
 }
 
 // classChars are the characters of a small class.
@@ -182,10 +238,10 @@ func (c cutPlace) split(needs []literal.Need) []literal.Need {
 }
 
 func longestPiece(t literal.Text, after string) (best literal.Text) {
-	for start := 0; start < len(t.Bytes); {
-		end := strings.IndexAny(t.Bytes[start:], after)
-		if end += start + 1; end == start {
-			end = len(t.Bytes)
+	start := 0
+	for end := 1; end <= len(t.Bytes); end++ {
+		if end < len(t.Bytes) && !fitsAny(t, end-1, after) {
+			continue
 		}
 		if end-start > len(best.Bytes) {
 			best = literal.Text{Bytes: t.Bytes[start:end], Fold: t.Fold[start:end], Deep: t.Deep}
@@ -193,4 +249,14 @@ func longestPiece(t literal.Text, after string) (best literal.Text) {
 		start = end
 	}
 	return best
+}
+
+// fitsAny says whether one of the bytes may stand at a place of the text.
+func fitsAny(t literal.Text, at int, bytes string) bool {
+	for i := range len(bytes) {
+		if bytes[i]|t.Fold[at] == t.Bytes[at] {
+			return true
+		}
+	}
+	return false
 }

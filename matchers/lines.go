@@ -2,29 +2,123 @@ package matchers
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
+	"github.com/f2bpipe/f2bpipe/matchers/literal"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
 // A tuple is a line of a jail with maxlines > 1, kept until it has matched or
 // newer ones have taken its place.
 type tuple struct {
-	text string // without its date
-	full string
-	no   int64
+	text      string // without its date
+	full      string
+	no        int64
+	candidate bool // a rule may need it
+}
+
+// A lineBuffer is the last lines of a jail with maxlines > 1. No rule can match
+// them unless one is a candidate: only then are they searched.
+type lineBuffer struct {
+	lines   []tuple
+	waits   bool             // one of them is a candidate
+	scanner *literal.Scanner // that said which are; nil: all
+}
+
+// add appends lines and drops the oldest of more than most.
+func (b *lineBuffer) add(most int, lines ...tuple) {
+	b.lines = append(b.lines, lines...)
+	if n := len(b.lines) - most; n > 0 {
+		b.lines = append(b.lines[:0], b.lines[n:]...)
+	}
+	b.judge()
+}
+
+// set puts other lines in the place of all.
+func (b *lineBuffer) set(lines []tuple) {
+	b.lines = lines
+	b.judge()
+}
+
+func (b *lineBuffer) judge() {
+	b.waits = slices.ContainsFunc(b.lines, func(t tuple) bool { return t.candidate })
+}
+
+// judgedBy says that from now on another scanner finds the candidates. It may
+// look for other texts of a rule: each line counts as one from before.
+func (b *lineBuffer) judgedBy(s *literal.Scanner) {
+	if b.scanner == s {
+		return
+	}
+	b.scanner = s
+	for i := range b.lines {
+		b.lines[i].candidate = true
+	}
+	b.judge()
+}
+
+// matchBetween looks at the lines from one place of the batch to another, which
+// are no candidates, as long as a jail has one that waits for what comes.
+func (s *Set) matchBetween(dst []pipeline.Failure, at, end int) []pipeline.Failure {
+	for at < end && s.joins() {
+		next := end
+		if i := bytes.IndexByte(s.batch.Data[at:end], '\n'); i >= 0 {
+			next = at + i + 1
+		}
+		dst = s.matchLine(dst, s.line(at, next, s.lineAt(at)), s.none)
+		at = next
+	}
+	return dst
+}
+
+// joins says whether a jail has a line that waits for those that come.
+func (s *Set) joins() bool {
+	return slices.ContainsFunc(s.joiners, func(m *member) bool { return m.state.buffer.waits })
+}
+
+// take gives a jail's buffer those of the lines before end that it has not had:
+// no more than it has room for.
+func (s *Set) take(m *member, end int) {
+	data, v := s.batch.Data, m.view
+	at, n := end, 0
+	for ; at > m.taken && n < m.Filter.maxLines; n++ {
+		at = m.taken + bytes.LastIndexByte(data[m.taken:at-1], '\n') + 1
+	}
+	m.taken = end
+	if n == 0 {
+		return
+	}
+	no := s.lineAt(end)
+	if data[end-1] != '\n' {
+		no++ // no source does this
+	}
+	lines := make([]tuple, 0, n)
+	for no -= int64(n); at < end; no++ {
+		next := end
+		if i := bytes.IndexByte(data[at:end], '\n'); i >= 0 {
+			next = at + i + 1
+		}
+		stamped := no < int64(len(s.batch.Stamps))
+		text, full := v.cutOut(&s.w.machine, trimCR(bytes.TrimSuffix(data[at:next], newline)), stamped)
+		lines = append(lines, tuple{text: text, full: full, no: s.batch.First + no})
+		at = next
+	}
+	m.state.buffer.add(m.Filter.maxLines, lines...)
 }
 
 // matchLines runs the filter of a jail whose failregexes span several lines
 // over the line and those kept before it. Lines that matched leave the buffer;
 // those that <SKIPLINES> passed over go back to it.
-func (s *Set) matchLines(dst []pipeline.Failure, m *member, l *line) []pipeline.Failure {
-	f, v, st := m.Filter, m.view, m.state
-	st.buffer = append(st.buffer, tuple{string(v.pre) + string(v.post), string(v.text), l.no})
-	if n := len(st.buffer) - f.maxLines; n > 0 {
-		st.buffer = append(st.buffer[:0], st.buffer[n:]...)
+func (s *Set) matchLines(dst []pipeline.Failure, m *member, l *line, candidate bool) []pipeline.Failure {
+	f, v, kept := m.Filter, m.view, &m.state.buffer
+	s.take(m, l.start)
+	m.taken = l.end
+	kept.add(f.maxLines, tuple{string(v.pre) + string(v.post), string(v.text), l.no, candidate})
+	if !kept.waits {
+		return dst
 	}
-	lines := append([]tuple(nil), st.buffer...)
+	lines := slices.Clone(kept.lines)
 	buf := joinTuples(lines)
 	if f.ignoresEarly() && f.ignores(&s.w, buf) {
 		m.counters.Ignored.Add(1)
@@ -35,7 +129,7 @@ func (s *Set) matchLines(dst []pipeline.Failure, m *member, l *line) []pipeline.
 		return dst
 	}
 	if len(content) != len(buf) {
-		st.buffer = []tuple{{text: string(content[:len(content)-1]), no: l.no}}
+		kept.set([]tuple{{text: string(content[:len(content)-1]), no: l.no, candidate: true}})
 	}
 	for i, r := range f.fail {
 		caps, ok := s.w.search(r.re, content)
@@ -46,7 +140,7 @@ func (s *Set) matchLines(dst []pipeline.Failure, m *member, l *line) []pipeline.
 		s.w.collect(r, content, caps, s.w.values)
 		matched, rest := splitTuples(lines, content, int(caps[0]), int(caps[1]), skipped(r, content, caps))
 		ignored := f.ignores(&s.w, joinTuples(matched))
-		st.buffer = rest
+		kept.set(rest)
 		if ignored {
 			m.counters.Ignored.Add(1)
 		} else {
@@ -58,7 +152,7 @@ func (s *Set) matchLines(dst []pipeline.Failure, m *member, l *line) []pipeline.
 		if !s.opts.All {
 			break
 		}
-		content = joinTuples(st.buffer)
+		content = joinTuples(kept.lines)
 	}
 	return dst
 }

@@ -48,9 +48,9 @@ func (s *Set) Memory(dst []pipeline.Memory, all bool) ([]pipeline.Memory, bool) 
 			s.memory.dates[m] = v.lastAt
 			put(keyDate, binary.AppendVarint(nil, v.lastAt))
 		}
-		if n := len(m.state.buffer); m.Filter.maxLines > 1 && n > 0 && s.memory.lines[m] != m.state.buffer[n-1].no {
-			s.memory.lines[m] = m.state.buffer[n-1].no
-			put(keyLines, appendTuples(nil, m.state.buffer))
+		if lines := m.state.buffer.lines; len(lines) > 0 && s.memory.lines[m] != lines[len(lines)-1].no {
+			s.memory.lines[m] = lines[len(lines)-1].no
+			put(keyLines, appendTuples(nil, lines))
 		}
 	}
 	s.memory.given += len(dst) - first
@@ -73,7 +73,7 @@ func (s *Set) Restore(memory []pipeline.Memory) {
 					m.view.lastAt, m.view.hasLast, m.view.lastText = at, true, nil
 				}
 			case x.Key == keyLines && m.Filter.maxLines > 1:
-				m.state.buffer = r.tuples(m.Filter.maxLines)
+				m.state.buffer.set(r.tuples(m.Filter.maxLines))
 			case strings.HasPrefix(x.Key, keySessions):
 				if sess, ok := r.session(x.Key[len(keySessions):], m.Filter.fields, s.now); ok {
 					open = append(open, sess)
@@ -294,7 +294,7 @@ func (r *reader) tuples(most int) []tuple {
 		return nil
 	}
 	for len(r.b) > 0 {
-		lines = append(lines, tuple{text: r.text(), full: r.text()})
+		lines = append(lines, tuple{text: r.text(), full: r.text(), candidate: true})
 	}
 	if r.bad {
 		return nil

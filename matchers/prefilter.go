@@ -2,6 +2,7 @@ package matchers
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/f2bpipe/f2bpipe/matchers/literal"
 	"github.com/f2bpipe/f2bpipe/matchers/regex"
@@ -15,7 +16,6 @@ var trainAt = [...]int{4 << 10, 16 << 10, 64 << 10}
 // leaves out no rule matches.
 type prefilter struct {
 	rules   []literal.Rule // of all members, in order
-	every   bool           // a member wants every line
 	scanner *literal.Scanner
 	lines   literal.Lines
 	sample  []byte
@@ -26,9 +26,6 @@ type prefilter struct {
 func (p *prefilter) add(m *member, places cutPlaces) (first int) {
 	first = len(p.rules)
 	f := m.Filter
-	if f.maxLines > 1 {
-		p.every = true // its lines are joined with those before
-	}
 	cut, place := literal.CutStart, places.of(m.view.detector)
 	if place.anywhere {
 		cut = literal.CutAnywhere
@@ -38,13 +35,32 @@ func (p *prefilter) add(m *member, places cutPlaces) (first int) {
 		pref = place.split(f.pref.needs)
 	}
 	for _, r := range f.fail {
-		rule := literal.Rule{Cut: cut}
+		rule := literal.Rule{Cut: cut, First: place.first}
 		if m.view.decoder.keepsASCII() {
 			rule.Needs = [][]literal.Need{place.split(r.needs), pref}
+			if f.maxLines > 1 {
+				rule.Needs = spread(rule.Needs)
+			} else {
+				rule.Wide = func() []literal.Need { return place.split(literal.WideNeeds(r.re.Syntax())) }
+			}
 		}
 		p.rules = append(p.rules, rule)
 	}
 	return first
+}
+
+// spread are the needs of a rule over joined lines. Each stands by itself, as
+// every line has a cut of its own, and its texts at the start of any of them.
+func spread(needs [][]literal.Need) [][]literal.Need {
+	var out [][]literal.Need
+	for _, n := range slices.Concat(needs...) {
+		shallow := slices.Clone(n)
+		for i := range shallow {
+			shallow[i].Deep = false
+		}
+		out = append(out, []literal.Need{shallow})
+	}
+	return out
 }
 
 // scan finds the candidates of a batch. It returns false where every line has
@@ -58,7 +74,7 @@ func (p *prefilter) scan(data []byte) bool {
 		return false
 	}
 	p.scanner.Scan(&p.lines, data)
-	return !p.every && !p.scanner.Every()
+	return !p.scanner.Every()
 }
 
 // ascii says that the block that was scanned last is ASCII.

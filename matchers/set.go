@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"math/bits"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -71,16 +72,20 @@ type Counters struct {
 // Set is the matcher of one input: every jail that watches it. It implements
 // pipeline.Matcher. Jails with one date setting and encoding share a line's date.
 type Set struct {
-	opts  Options
-	views []*view
-	jails []*member
-	w     worker
-	arena []byte // text of the failures of a batch
-	field []pipeline.Field
-	now   int64
-	batch *pipeline.Batch // that is being matched
-	at    line            // of it
-	ascii bool            // it holds nothing else
+	opts    Options
+	views   []*view
+	jails   []*member
+	joiners []*member // those of jails that join lines
+	owners  []*member // of the rules, by their bits in a mask of candidates
+	w       worker
+	arena   []byte // text of the failures of a batch
+	field   []pipeline.Field
+	now     int64
+	batch   *pipeline.Batch            // that is being matched
+	at      line                       // of it
+	ascii   bool                       // it holds nothing else
+	done    struct{ bytes, lines int } // of it, as far as lines were counted
+	none    []uint64                   // a mask of no candidate
 
 	prefilter prefilter
 	bulk      bulk
@@ -103,13 +108,14 @@ type member struct {
 	masks    []uint64 // all of them, from the word of firstBit on
 
 	candidates int64 // of the batch
+	taken      int   // bytes of the batch whose lines the buffer has had
 }
 
 // jailState is what the lines before have left for those to come. It outlives
 // a set: a reload hands it on.
 type jailState struct {
 	sessions *sessions
-	buffer   []tuple // maxlines
+	buffer   lineBuffer // maxlines
 	warned   [warnings]int64
 	counters Counters
 }
@@ -147,7 +153,14 @@ func NewSet(opts Options, jails []JailFilter, prev ...*Set) (*Set, error) {
 		m.firstBit = s.prefilter.add(m, places)
 		m.masks = masksOf(m.firstBit, len(m.Filter.fail))
 		s.jails = append(s.jails, m)
+		for range m.Filter.fail {
+			s.owners = append(s.owners, m)
+		}
+		if j.Filter.maxLines > 1 {
+			s.joiners = append(s.joiners, m)
+		}
 	}
+	s.none = make([]uint64, (len(s.prefilter.rules)+63)/64)
 	if opts.Exhaustive {
 		s.prefilter = prefilter{}
 	}
@@ -194,12 +207,19 @@ func (s *Set) begin(b *pipeline.Batch) {
 	for _, v := range s.views {
 		v.ready, v.seen = false, 0
 	}
+	for _, m := range s.joiners {
+		m.taken = 0
+	}
 }
 
 // matchBatch looks at the lines that matter.
 func (s *Set) matchBatch(dst []pipeline.Failure) []pipeline.Failure {
+	s.done.bytes, s.done.lines = 0, 0
 	some := s.prefilter.scan(s.batch.Data)
 	s.ascii = s.prefilter.ascii()
+	for _, m := range s.joiners {
+		m.state.buffer.judgedBy(s.prefilter.scanner)
+	}
 	if some {
 		dst = s.matchCandidates(dst)
 	} else {
@@ -222,6 +242,9 @@ func (s *Set) countInvalid() {
 
 // end leaves the batch: what later lines need of it is kept.
 func (s *Set) end() {
+	for _, m := range s.joiners {
+		s.take(m, len(s.batch.Data))
+	}
 	for _, v := range s.views {
 		v.leave(&s.w.machine, s.batch.Data, s.now)
 		if at, ok := v.last(s.now); ok {
@@ -248,15 +271,22 @@ func (s *Set) matchAll(dst []pipeline.Failure) []pipeline.Failure {
 
 // matchCandidates looks at the lines that the prefilter found.
 func (s *Set) matchCandidates(dst []pipeline.Failure) []pipeline.Failure {
-	data, found := s.batch.Data, &s.prefilter.lines
-	counted, n := 0, int64(0) // lines before counted
+	found, next := &s.prefilter.lines, 0
 	for i := range found.Len() {
 		start, end := found.Line(i)
-		n += int64(bytes.Count(data[counted:start], newline))
-		counted = start
-		dst = s.matchLine(dst, s.line(start, end, n), found.Mask(i))
+		dst = s.matchBetween(dst, next, start)
+		dst = s.matchLine(dst, s.line(start, end, s.lineAt(start)), found.Mask(i))
+		next = end
 	}
-	return dst
+	return s.matchBetween(dst, next, len(s.batch.Data))
+}
+
+// lineAt returns the number in the batch, from 0, of the line that starts at a
+// byte; calls go forward.
+func (s *Set) lineAt(start int) int64 {
+	s.done.lines += bytes.Count(s.batch.Data[s.done.bytes:start], newline)
+	s.done.bytes = start
+	return int64(s.done.lines)
 }
 
 var newline = []byte{'\n'}
@@ -297,25 +327,45 @@ func (s *Set) matchLine(dst []pipeline.Failure, l *line, mask []uint64) []pipeli
 	for _, v := range s.views {
 		v.ready = false
 	}
-	for _, m := range s.jails {
-		may := candidates{mask: mask, first: m.firstBit}
-		if !may.any(m.masks) && m.Filter.maxLines <= 1 {
-			continue
+	if mask == nil || s.joins() {
+		for _, m := range s.jails {
+			may := candidates{mask: mask, first: m.firstBit}
+			if candidate := may.any(m.masks); candidate || m.state.buffer.waits {
+				dst = s.matchMember(dst, m, l, may, candidate)
+			}
 		}
-		m.candidates++
-		v := m.view
-		if !v.ready {
-			v.read(&s.w.machine, l, s.now, s.ascii)
+		return dst
+	}
+	// Most lines are candidates for a rule or two of hundreds.
+	var last *member
+	for i, word := range mask {
+		for word != 0 {
+			m := s.owners[64*i+bits.TrailingZeros64(word)]
+			word &^= m.masks[i-m.firstBit/64]
+			if m != last {
+				last = m
+				dst = s.matchMember(dst, m, l, candidates{mask: mask, first: m.firstBit}, true)
+			}
 		}
-		measured := s.profiler.begin(&s.w, s.opts.All)
-		if m.Filter.maxLines > 1 {
-			dst = s.matchLines(dst, m, l)
-		} else {
-			dst = s.matchOne(dst, m, l, may)
-		}
-		if measured {
-			s.profiler.end(&s.w)
-		}
+	}
+	return dst
+}
+
+// matchMember runs the filter of a jail over one line.
+func (s *Set) matchMember(dst []pipeline.Failure, m *member, l *line, may candidates, candidate bool) []pipeline.Failure {
+	m.candidates++
+	v := m.view
+	if !v.ready {
+		v.read(&s.w.machine, l, s.now, s.ascii)
+	}
+	measured := s.profiler.begin(&s.w, s.opts.All)
+	if m.Filter.maxLines > 1 {
+		dst = s.matchLines(dst, m, l, candidate)
+	} else {
+		dst = s.matchOne(dst, m, l, may)
+	}
+	if measured {
+		s.profiler.end(&s.w)
 	}
 	return dst
 }

@@ -22,6 +22,17 @@ var sixFilters = []string{"sshd[mode=aggressive]", "postfix[mode=extra]", "dovec
 // fail2banSet returns a set of filters of fail2ban's own configuration.
 func fail2banSet(t testing.TB, names ...string) *matchers.Set {
 	t.Helper()
+	now := time.Now().UnixNano()
+	set, err := matchers.NewSet(matchers.Options{Now: func() int64 { return now }, Location: time.UTC}, fail2banJails(t, names...), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// fail2banJails returns jails of fail2ban's filters.
+func fail2banJails(t testing.TB, names ...string) []matchers.JailFilter {
+	t.Helper()
 	dir := testenv.Shared(t, "fail2ban", "config")
 	var jails []matchers.JailFilter
 	for _, name := range names {
@@ -35,12 +46,7 @@ func fail2banSet(t testing.TB, names ...string) *matchers.Set {
 		}
 		jails = append(jails, matchers.JailFilter{Jail: pipeline.NewJail(name, pipeline.Policy{}), Filter: filter, Dates: texts(f.Datepattern)})
 	}
-	now := time.Now().UnixNano()
-	set, err := matchers.NewSet(matchers.Options{Now: func() int64 { return now }, Location: time.UTC}, jails, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
+	return jails
 }
 
 // generated returns a log of the project's generator.
@@ -132,7 +138,7 @@ func TestAllFiltersCostLittleMore(t *testing.T) {
 			best := time.Duration(1 << 62)
 			for range 12 {
 				start := threadTime(t)
-				dst = passes[1].pass(t, s, batches[i:i+1], dst)
+				dst = passes[0].pass(t, s, batches[i:i+1], dst)
 				best = min(best, threadTime(t)-start)
 			}
 			sum += best

@@ -77,7 +77,7 @@ func (s *Set) LineText() []byte { return s.views[0].text }
 // lines needs beside them.
 func (s *Set) Buffered() []string {
 	var out []string
-	for _, l := range s.jails[0].state.buffer {
+	for _, l := range s.jails[0].state.buffer.lines {
 		if l.full == "" {
 			l.full = l.text
 		}

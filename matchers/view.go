@@ -176,6 +176,23 @@ func (v *view) lookBack(m *regex.Machine, data []byte, end int, now int64) {
 	v.seen = max(v.seen, end)
 }
 
+// cutOut returns a line of which nothing is learnt, without its date and with
+// it. stamped says that the date is not in it.
+func (v *view) cutOut(m *regex.Machine, raw []byte, stamped bool) (text, full string) {
+	decoded, valid := v.decoder.decode(v.back[:0], raw)
+	if !valid {
+		v.back = decoded[:0]
+	}
+	full = string(decoded)
+	if stamped {
+		return full, full
+	}
+	if found, ok := v.detector.Find(m, v.order, decoded); ok {
+		return full[:found.Start] + full[found.End:], full
+	}
+	return full, full
+}
+
 // barrenLines is after how many lines in a row without a date of the view's
 // kind no more are looked at for the sake of later ones: the log has another kind.
 const barrenLines = 10_000

@@ -3,16 +3,20 @@ package literal
 // build makes the scanner.
 func (c *choice) build(counts *windowCounts, sample []byte) *Scanner {
 	s := &Scanner{rules: len(c.options), words: (len(c.options) + 63) / 64}
-	s.always = make([]uint64, s.words)
+	s.always, s.beyond = make([]uint64, s.words), make([]uint64, s.words)
 	var book probeBook
 	for rule, o := range c.options {
-		if o == nil || len(book.probes)+len(o) > maxEntries/c.engine.stride {
+		if o.option == nil || len(book.probes)+len(o.option) > maxEntries/c.engine.stride {
 			s.always[rule/64] |= 1 << (rule % 64)
 			s.every = true
 			continue
 		}
-		book.add(o)
-		for _, p := range o {
+		if o.ascii {
+			s.beyond[rule/64] |= 1 << (rule % 64)
+			s.some = true
+		}
+		book.add(o.option)
+		for _, p := range o.option {
 			i := book.number(p)
 			if need := (i + 1) * s.words; len(s.masks) < need {
 				s.masks = append(s.masks, make([]uint64, need-len(s.masks))...)

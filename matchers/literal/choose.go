@@ -66,13 +66,13 @@ func newScanner(rules []Rule, sample []byte, engines []engine) *Scanner {
 // choice is an option for every rule; nil: none, the rule is always tried.
 type choice struct {
 	engine  engine
-	options []option
+	options []offer
 	cost    float64 // of the candidates in the sample, nanoseconds
 }
 
 // way is an option and the lines of the sample that it makes candidates.
 type way struct {
-	option
+	offer
 	lines lineSet
 }
 
@@ -84,9 +84,9 @@ func choose(rules []Rule, e engine, sample []byte, counts *windowCounts) choice 
 	for i := range rules {
 		for _, o := range rules[i].options(window + e.stride - 1) {
 			// More texts than the tables can number are not looked for.
-			if len(book.probes)+len(o) <= maxEntries/e.stride {
-				book.add(o)
-				all[i] = append(all[i], way{option: o})
+			if len(book.probes)+len(o.option) <= maxEntries/e.stride {
+				book.add(o.option)
+				all[i] = append(all[i], way{offer: o})
 			}
 		}
 	}
@@ -100,7 +100,7 @@ func choose(rules []Rule, e engine, sample []byte, counts *windowCounts) choice 
 			}
 		}
 	}
-	c := choice{engine: e, options: make([]option, len(rules))}
+	c := choice{engine: e, options: make([]offer, len(rules))}
 	c.cost = c.settle(all, bytes.Count(sample, newline))
 	return c
 }
@@ -125,7 +125,7 @@ func (c *choice) settle(all [][]way, lines int) float64 {
 				}
 			}
 			if picked[rule] = best; best != nil {
-				c.options[rule] = best.option
+				c.options[rule] = best.offer
 				u.add(best.lines)
 			}
 		}

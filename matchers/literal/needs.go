@@ -11,8 +11,8 @@ import (
 // Text is a text that is looked for in lines, ASCII and without a line end.
 type Text struct {
 	Bytes string // letters that take both cases are lower case
-	// Fold has 0x20 for each byte of Bytes that takes both cases, else 0: a byte
-	// b of a line fits if b|Fold[i] == Bytes[i].
+	// Fold has 0x20 for each byte of Bytes that takes both cases, more bits for one
+	// that stands for a set, else 0: a byte b of a line fits if b|Fold[i] == Bytes[i].
 	Fold string
 	// Deep says that two characters or more stand before the text, in what the
 	// pattern sees: none of its own are those that a date at the start may take along.
@@ -23,7 +23,6 @@ type Text struct {
 type Need []Text
 
 const (
-	maxTexts  = 24 // texts of one need, and of an exact part
 	maxLength = 32 // bytes of a text: a part of what is needed is needed too
 	minLength = 3  // a shorter one is in every other line
 	maxNeeds  = 8  // of a rule
@@ -33,12 +32,33 @@ const (
 	maxChoice = 256
 )
 
+// limits bound an analysis: what it writes out as texts.
+type limits struct {
+	texts int  // of one need, and of an exact part
+	class int  // characters of a set
+	ascii bool // a set is what it has of ASCII
+}
+
+// The limits of most patterns, and of those that offer nothing within them:
+// digits are written out there.
+var (
+	narrow = limits{texts: 24, class: 4}
+	wide   = limits{texts: 128, class: 10, ascii: true}
+)
+
 // Needs returns what lines that the pattern matches must hold: every Need by
 // itself, the best ones first. The needs of one pattern stand for different
 // places in it, so that one cut can break at most one of them. There are none
 // where nothing is known.
-func Needs(s *regex.Syntax) []Need {
-	p := analyse(s.Root)
+func Needs(s *regex.Syntax) []Need { return narrow.needs(s) }
+
+// WideNeeds is what lines of ASCII must hold, in more and shorter texts than
+// Needs: for a pattern that no Need of a few texts is found for, or none that a
+// cut leaves long enough.
+func WideNeeds(s *regex.Syntax) []Need { return wide.needs(s) }
+
+func (l limits) needs(s *regex.Syntax) []Need {
+	p := l.analyse(s.Root)
 	p.close()
 	for i := range p.needs {
 		n := slices.Clone(p.needs[i]) // a part that is repeated has the same one twice
@@ -68,7 +88,8 @@ type part struct {
 	exact  []Text // with isExact: it is one of these
 	tail   []Text // without: the last exact texts so far, not yet a need
 	needs  []Need
-	closed bool // not exact
+	closed bool   // not exact
+	head   []Text // it begins with one of these; empty: not known. Of wide limits alone
 
 	width  int   // characters at least
 	at     []int // of each need: so many characters stand before it at least
@@ -111,19 +132,28 @@ func (n Need) cut() Need {
 	return out
 }
 
-// then appends what follows.
-func (p *part) then(next part) {
+// then appends what follows p to it.
+func (l limits) then(p *part, next part) {
 	before := p.width
 	p.width += next.width
-	if !next.closed {
-		current := &p.exact
-		if p.closed {
-			current = &p.tail
-			if len(p.tail) == 0 {
-				p.tail, p.tailAt = []Text{{}}, before
-			}
+	current := &p.exact
+	if p.closed {
+		current = &p.tail
+	}
+	if len(next.head) > 0 && len(*current) > 0 {
+		if product, ok := l.cross(*current, next.head); ok {
+			*current = product
 		}
-		if product, ok := cross(*current, next.exact); ok {
+	}
+	if !next.closed {
+		if p.closed && len(p.tail) == 0 {
+			p.tail, p.tailAt = []Text{{}}, before
+		}
+		if product, ok := l.cross(*current, next.exact); ok {
+			*current = product
+			return
+		}
+		if product, ok := l.cross(l.collapse(*current), next.exact); ok {
 			*current = product
 			return
 		}
@@ -138,9 +168,28 @@ func (p *part) then(next part) {
 	p.tail, p.tailAt = next.tail, before+next.tailAt
 }
 
+// collapse makes one text of several of the same length, with sets where they
+// differ; nil where it does not.
+func (l limits) collapse(texts []Text) []Text {
+	if !l.ascii {
+		return nil
+	}
+	bytes, fold := []byte(texts[0].Bytes), []byte(texts[0].Fold)
+	for _, t := range texts[1:] {
+		if len(t.Bytes) != len(bytes) {
+			return nil
+		}
+		for i := range bytes {
+			fold[i] |= t.Fold[i] | bytes[i] ^ t.Bytes[i]
+			bytes[i] |= t.Bytes[i] | fold[i]
+		}
+	}
+	return []Text{{Bytes: string(bytes), Fold: string(fold)}}
+}
+
 // cross returns every text of a followed by every one of b, where they are few.
-func cross(a, b []Text) ([]Text, bool) {
-	if len(a)*len(b) > maxTexts {
+func (l limits) cross(a, b []Text) ([]Text, bool) {
+	if len(a) == 0 || len(a)*len(b) > l.texts {
 		return nil, false
 	}
 	out := make([]Text, 0, len(a)*len(b))
@@ -155,32 +204,32 @@ func cross(a, b []Text) ([]Text, bool) {
 	return out, true
 }
 
-func analyse(n *regex.Node) part {
+func (l limits) analyse(n *regex.Node) part {
 	switch n.Kind {
 	case regex.KindEmpty, regex.KindAssert, regex.KindLook:
 		return literal(Text{})
 	case regex.KindLiteral:
 		p := literal(Text{})
 		for _, r := range n.Runes {
-			p.then(letter(r, n.Fold))
+			l.then(&p, letter(r, n.Fold))
 		}
 		return p
 	case regex.KindClass:
-		p := class(n.Class)
+		p := l.chars(n.Class)
 		p.width = 1
 		return p
 	case regex.KindConcat:
 		p := literal(Text{})
 		for _, sub := range n.Subs {
-			p.then(analyse(sub))
+			l.then(&p, l.analyse(sub))
 		}
 		return p
 	case regex.KindGroup, regex.KindAtomic:
-		return analyse(n.Subs[0])
+		return l.analyse(n.Subs[0])
 	case regex.KindAlternate, regex.KindCond:
-		return alternate(n.Subs)
+		return l.alternate(n.Subs)
 	case regex.KindRepeat:
-		return repeat(n)
+		return l.repeat(n)
 	}
 	return anything() // a backreference
 }
@@ -202,16 +251,22 @@ func letter(r rune, fold regex.Fold) part {
 	return literal(Text{Bytes: string(lower), Fold: "\x20"})
 }
 
-// class is a set of few ASCII characters.
-func class(c *regex.Class) part {
+// chars is a set of few ASCII characters.
+func (l limits) chars(c *regex.Class) part {
 	var texts []Text
 	for _, r := range c.Ranges {
 		for x := r.Lo; x <= r.Hi; x++ {
-			if x >= utf8.RuneSelf || x == '\n' || x == '\r' || len(texts) == 4 {
+			if x >= utf8.RuneSelf && l.ascii {
+				break
+			}
+			if x >= utf8.RuneSelf || x == '\n' || x == '\r' || len(texts) == l.class {
 				return anything()
 			}
 			texts = append(texts, Text{Bytes: string(x), Fold: "\x00"})
 		}
+	}
+	if len(texts) == 0 {
+		return anything()
 	}
 	if len(texts) == 2 && texts[0].Bytes[0]|0x20 == texts[1].Bytes[0] && texts[1].Bytes[0] >= 'a' && texts[1].Bytes[0] <= 'z' {
 		return literal(Text{Bytes: texts[1].Bytes, Fold: "\x20"})
@@ -220,16 +275,16 @@ func class(c *regex.Class) part {
 }
 
 // alternate is one of several parts.
-func alternate(subs []*regex.Node) part {
+func (l limits) alternate(subs []*regex.Node) part {
 	parts := make([]part, len(subs))
 	var texts []Text
 	exact := true
 	for i, sub := range subs {
-		parts[i] = analyse(sub)
+		parts[i] = l.analyse(sub)
 		exact = exact && !parts[i].closed
 		texts = append(texts, parts[i].exact...)
 	}
-	if exact && len(texts) <= maxTexts {
+	if exact && len(texts) <= l.texts {
 		return literal(texts...)
 	}
 	out := part{closed: true, width: parts[0].width}
@@ -264,25 +319,30 @@ func (p *part) best() (index int, ok bool) {
 }
 
 // repeat is a part several times.
-func repeat(n *regex.Node) part {
-	sub := analyse(n.Subs[0])
+func (l limits) repeat(n *regex.Node) part {
+	sub := l.analyse(n.Subs[0])
 	switch {
-	case n.Min == 0 && n.Max == 1 && !sub.closed && len(sub.exact) < maxTexts:
+	case n.Min == 0 && n.Max == 1 && !sub.closed && len(sub.exact) < l.texts:
 		return literal(append(slices.Clone(sub.exact), Text{})...)
 	case n.Min == 0:
 		return anything()
 	}
 	p := literal(Text{})
+	if l.ascii {
+		p.head = sub.exact
+	}
 	// The first rounds are there; what follows them is not known unless their
 	// number is.
 	for range min(n.Min, 8) {
-		p.then(sub)
+		l.then(&p, sub)
 		if sub.closed {
 			break
 		}
 	}
 	if n.Min != n.Max || n.Min > 8 || sub.closed {
 		p.close()
+	} else {
+		p.head = nil
 	}
 	return p
 }

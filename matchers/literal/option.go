@@ -15,6 +15,12 @@ const (
 type Rule struct {
 	Needs [][]Need // of each regular expression; empty: nothing is known
 	Cut   Cut
+	// First are the bytes that a date of ASCII can begin with; empty: any.
+	First string
+	// Wide returns further needs, of lines of ASCII (WideNeeds): every other line
+	// is a candidate then. It is asked where Needs leave nothing to look for; nil:
+	// there are none.
+	Wide func() []Need
 }
 
 // probe is a text that is looked for: a whole one, or the half of one that a
@@ -32,37 +38,65 @@ func (p *probe) whole() bool { return p.full.Bytes == "" }
 // probes is in it.
 type option []probe
 
-// shortest is the length of the shortest text.
+// shortest is the length of the shortest text, or of what it has of bytes that
+// are exact.
 func (o option) shortest() int {
 	n := maxLength
 	for i := range o {
-		n = min(n, len(o[i].text.Bytes))
+		n = min(n, o[i].text.exact())
 	}
 	return n
 }
 
+// exact is the length of the longest part of the text without sets.
+func (t *Text) exact() (most int) {
+	n := 0
+	for i := range len(t.Fold) {
+		if n++; t.isSet(i) {
+			n = 0
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// isSet says that several bytes fit at a place which are no cases of one letter.
+func (t *Text) isSet(i int) bool { return t.Fold[i]&^0x20 != 0 }
+
+// offer is an option of a rule; ascii says that it tells about lines of ASCII
+// alone.
+type offer struct {
+	option
+	ascii bool
+}
+
 // options returns the ways of a rule whose texts have at least so many bytes.
-func (r *Rule) options(length int) []option {
-	var out []option
-	add := func(o option) {
+func (r *Rule) options(length int) []offer {
+	var out []offer
+	add := func(o option, ascii bool) {
 		if len(o) > 0 && o.shortest() >= length {
-			out = append(out, o)
+			out = append(out, offer{o, ascii})
 		}
 	}
 	for _, needs := range r.Needs {
+		for _, n := range needs {
+			add(r.cut(n, ""), false)
+		}
+	}
+	if len(out) == 0 && r.Wide != nil {
+		for _, n := range r.Wide() {
+			add(r.cut(n, r.First), true)
+		}
+	}
+	if r.Cut != CutAnywhere {
+		return out
+	}
+	for _, needs := range r.Needs {
 		for i, n := range needs {
-			switch r.Cut {
-			case CutNone:
-				add(n.whole(0))
-			case CutStart:
-				add(n.whole(2))
-			default:
-				add(n.halves())
-				// A cut divides one of two needs that stand in different places.
-				for _, other := range needs[i+1:] {
-					if len(n)+len(other) <= maxTexts {
-						add(append(n.whole(0), other.whole(0)...))
-					}
+			// A cut divides one of two needs that stand in different places.
+			for _, other := range needs[i+1:] {
+				if len(n)+len(other) <= narrow.texts {
+					add(append(n.whole(0), other.whole(0)...), false)
 				}
 			}
 		}
@@ -70,12 +104,43 @@ func (r *Rule) options(length int) []option {
 	return out
 }
 
-// halves looks for either half of each text: one cut leaves one of them whole.
-func (n Need) halves() option {
+// cut is what to look for of a need in a line out of which the date was cut,
+// which begins with one of first.
+func (r *Rule) cut(n Need, first string) option {
+	switch r.Cut {
+	case CutNone:
+		return n.whole(0)
+	case CutStart:
+		return n.whole(2)
+	}
+	return n.halves(first)
+}
+
+// halves looks for either half of each text: one cut leaves one of them whole. A
+// first half that is a byte too short for a window has the next one with it:
+// the text's, or one of those that a date at the cut begins with.
+func (n Need) halves(first string) option {
 	o := make(option, 0, 2*len(n))
+	seen := map[probe]bool{} // texts with the same first half go on differently
 	for _, t := range n {
 		half := len(t.Bytes) / 2
-		o = append(o, probe{text: t.part(0, half), full: t}, probe{text: t.part(half, len(t.Bytes)), full: t, at: half})
+		o = append(o, probe{text: t.part(half, len(t.Bytes)), full: t, at: half})
+		if half != window-1 || first == "" {
+			o = append(o, probe{text: t.part(0, half), full: t})
+			continue
+		}
+		short := t.part(0, half)
+		for _, next := range []byte(first) {
+			p := probe{text: Text{Bytes: short.Bytes + string(next), Fold: short.Fold + "\x00"}}
+			if !seen[p] {
+				seen[p] = true
+				o = append(o, p)
+			}
+		}
+		if p := (probe{text: t.part(0, window)}); !seen[p] {
+			seen[p] = true
+			o = append(o, p)
+		}
 	}
 	return o
 }
@@ -86,7 +151,7 @@ func (n Need) whole(drop int) option {
 	o := make(option, 0, len(n))
 	for _, t := range n {
 		from := 0
-		for !t.Deep && from < drop && from < len(t.Bytes) && !wordByte(t.Bytes[from]) {
+		for !t.Deep && from < drop && from < len(t.Bytes) && (t.isSet(from) || !wordByte(t.Bytes[from])) {
 			from++
 		}
 		o = append(o, probe{text: t.part(from, len(t.Bytes))})

@@ -1,6 +1,9 @@
 package literal
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // window is the number of bytes that are looked at at once.
 const window = 4
@@ -21,6 +24,8 @@ type Scanner struct {
 	words  int      // of a mask
 	always []uint64 // rules that no text is known for: every line is a candidate
 	every  bool     // there are such rules
+	beyond []uint64 // rules that every line with a byte beyond ASCII is a candidate for
+	some   bool     // there are such rules
 	tables
 	masks []uint64 // words of each probe
 }
@@ -33,6 +38,11 @@ type Lines struct {
 	words int
 	high  bool
 	at    []uint32 // places of windows, scratch
+
+	merged struct { // scratch of merge
+		hits  []hit
+		masks []uint64
+	}
 }
 
 type hit struct{ start, end int32 }
@@ -74,6 +84,51 @@ func (s *Scanner) Scan(l *Lines, data []byte) {
 		l.high = l.high || high
 		s.confirm(l, &halves, data, l.at[:n])
 	}
+	if l.high && s.some {
+		s.mergeBeyond(l, data)
+	}
+}
+
+// mergeBeyond adds the lines that have a byte beyond ASCII.
+func (s *Scanner) mergeBeyond(l *Lines, data []byte) {
+	hits, masks, next := l.merged.hits[:0], l.merged.masks[:0], 0
+	keep := func(until int) {
+		for ; next < len(l.hits) && int(l.hits[next].start) < until; next++ {
+			hits = append(hits, l.hits[next])
+			masks = append(masks, l.Mask(next)...)
+		}
+	}
+	for at := nextHigh(data, 0); at < len(data); {
+		start, end := lineAround(data, at)
+		keep(start)
+		if next == len(l.hits) || int(l.hits[next].start) > start {
+			hits = append(hits, hit{int32(start), int32(end)})
+			masks = append(masks, s.beyond...)
+		} else {
+			keep(start + 1)
+			for i, w := range s.beyond {
+				masks[len(masks)-s.words+i] |= w
+			}
+		}
+		at = nextHigh(data, end)
+	}
+	keep(len(data))
+	l.merged.hits, l.merged.masks = l.hits, l.masks
+	l.hits, l.masks = hits, masks
+}
+
+// nextHigh returns the first place from at on of a byte beyond ASCII, the end
+// of data where there is none.
+func nextHigh(data []byte, at int) int {
+	for ; at+8 <= len(data); at += 8 {
+		if m := binary.LittleEndian.Uint64(data[at:]) & 0x8080808080808080; m != 0 {
+			return at + bits.TrailingZeros64(m)/8
+		}
+	}
+	for at < len(data) && data[at] < 0x80 {
+		at++
+	}
+	return at
 }
 
 // confirm compares the texts whose windows stand at the places, and adds the

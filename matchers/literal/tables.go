@@ -95,6 +95,9 @@ func (t *tables) place(counts *windowCounts) {
 		text := t.probes[i].text.Bytes
 		best, bestCost := 0, -1
 		for at := 0; at+window+t.stride-1 <= len(text); at++ {
+			if part := t.probes[i].text.part(at, at+window+t.stride-1); part.exact() < len(part.Bytes) {
+				continue
+			}
 			cost := 0
 			for k := range t.stride {
 				if v := windowAt(text, at+k); !taken[v] {

@@ -77,7 +77,7 @@ func TestFindAtPageEnd(t *testing.T) {
 		if e.vectors && !hasVectors {
 			continue
 		}
-		c := choice{engine: e, options: []option{{probe{text: Text{Bytes: "Failed", Fold: strings.Repeat("\x00", 6)}}}}}
+		c := choice{engine: e, options: []offer{{option: option{probe{text: Text{Bytes: "Failed", Fold: strings.Repeat("\x00", 6)}}}}}}
 		s := c.build(countWindows(nil), nil)
 		var l Lines
 		for size := range 200 {
