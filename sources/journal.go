@@ -136,7 +136,8 @@ type journalRun struct {
 	said          lastWords // of the reader
 }
 
-// fault notes that the reader has ended, and logs why where that is news.
+// fault notes that the reader has ended, and logs why where that is news. Who
+// has read the line finds the problem: it stands before the line does.
 func (r *journalRun) fault(err error) {
 	text := "the reader ended"
 	if err != nil {
@@ -145,10 +146,11 @@ func (r *journalRun) fault(err error) {
 	if said := r.said.take(); said != "" {
 		text = said
 	}
-	if r.worked || text != r.Problem() {
+	news := r.worked || text != r.Problem()
+	r.problem.Store(&text)
+	if news {
 		r.log.Error("journal reader ended, it is started again", "problem", text)
 	}
-	r.problem.Store(&text)
 }
 
 // works notes that the reader works.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -323,6 +324,35 @@ func TestJournalReaderEndsWithStdin(t *testing.T) {
 		t.Errorf("reader of nothing: %v %s", err, out)
 	}
 }
+
+// Who reads in the log that the journal cannot be read finds it in Problem, too.
+func TestJournalProblemBeforeItsLine(t *testing.T) {
+	feed := pipeline.NewFeed(1)
+	j := &Journal{Input: &pipeline.Input{Name: "journal"}, Command: []string{"/bin/sh", "-c", "echo broken >&2; exit 1"}}
+	problems := make(chan string, 1)
+	j.Log = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		select {
+		case problems <- j.Problem():
+		default:
+		}
+		return len(p), nil
+	}), nil))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- j.Run(ctx, feed) }()
+	if got := <-problems; got != "broken" {
+		t.Errorf("while the line was written the problem was %q, want broken", got)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// writerFunc is an io.Writer.
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
