@@ -61,6 +61,10 @@ type Decision struct {
 	At       int64  `json:"at"`    // nanoseconds since the epoch
 	Until    int64  `json:"until"` // likewise; pipeline.Permanent
 	Failures int    `json:"failures"`
+
+	// What led to it, as in pipeline.Ticket. Bytes: a log may hold any.
+	Matches [][]byte          `json:"matches,omitempty"`
+	Fields  map[string][]byte `json:"fields,omitempty"`
 }
 
 // BanInfo is a ban in force.
@@ -233,7 +237,8 @@ func (v verbs) decide(ctx context.Context, list []Decision) (*Done, error) {
 			out.Refused = append(out.Refused, Refusal{d.ID, err.Error()})
 			continue
 		}
-		bans = append(bans, pipeline.Ban{Jail: j.identity, ID: id, AtNanos: d.At, UntilNanos: d.Until, Failures: d.Failures})
+		bans = append(bans, pipeline.Ban{Jail: j.identity, ID: id, AtNanos: d.At, UntilNanos: d.Until, Failures: d.Failures,
+			Ticket: d.ticket(j.identity.Policy().MaxMatches)})
 	}
 	var err error
 	out.Changed, err = v.ledger.Take(ctx, bans, v.clock.Now())

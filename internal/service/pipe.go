@@ -267,36 +267,3 @@ func (s *pipeSource) file(ctx context.Context, feed *pipeline.Feed, name string)
 	r := sources.Reader{Input: s.input, R: f}
 	return r.Run(ctx, feed)
 }
-
-// remote gives decisions to the service that runs.
-type remote struct{ client *control.Client }
-
-// Apply implements pipeline.Sink.
-func (r *remote) Apply(ctx context.Context, _ int64, orders []pipeline.Order) {
-	var list []Decision
-	for _, o := range orders {
-		// The service ends its bans itself.
-		if o.Verb != pipeline.VerbUnban {
-			list = append(list, Decision{Jail: o.Ban.Jail.Name, ID: o.Ban.ID.String(), At: o.Ban.AtNanos, Until: o.Ban.UntilNanos, Failures: o.Ban.Failures})
-		}
-	}
-	if len(list) == 0 {
-		return
-	}
-	var done Done
-	err := r.client.CallJSON(ctx, VerbDecide, list, &done)
-	for i := range orders {
-		o := &orders[i]
-		switch {
-		case o.Verb == pipeline.VerbUnban:
-		case err != nil:
-			o.Err = fmt.Errorf("give the ban to the service: %w", err)
-		default:
-			if at := slices.IndexFunc(done.Refused, func(x Refusal) bool { return x.ID == o.Ban.ID.String() }); at >= 0 {
-				o.Err = errors.New(done.Refused[at].Problem)
-			}
-		}
-	}
-}
-
-var _ pipeline.Sink = (*remote)(nil)

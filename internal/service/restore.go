@@ -129,10 +129,17 @@ func (s *Service) nameJails(ctx context.Context) {
 	}
 }
 
+// tells says whether others are told what led to a ban: actions and the store,
+// or the service that a pipe gives its bans to.
+func (s *Service) tells() bool {
+	_, given := s.cfg.DryRun.(*remote)
+	return s.cfg.DryRun == nil || given
+}
+
 // keepsFields says whether the captured groups of failures are needed: for
 // tickets, or by an ignorecommand.
 func (s *Service) keepsFields() bool {
-	return s.cfg.DryRun == nil || slices.ContainsFunc(s.jails(), needsFields)
+	return s.tells() || slices.ContainsFunc(s.jails(), needsFields)
 }
 
 // stored gives the matcher of a new input what it remembered, and returns where

@@ -232,10 +232,12 @@ func (s *Service) open(observer pipeline.Observer) error {
 	s.networks = s.newNetworks()
 	s.plainRoute = []*pipeline.Flusher{s.flusher}
 	s.ledger = pipeline.NewLedger(pipeline.LedgerConfig{Route: s.route, Wide: s.networks != nil, Observer: observer, History: s.history, Keep: s.keep.store != nil})
+	if s.tells() {
+		s.window.KeepMatches(pipeline.DefaultMatchBytes)
+	}
 	if s.cfg.DryRun != nil {
 		return nil
 	}
-	s.window.KeepMatches(pipeline.DefaultMatchBytes)
 	return s.openActions()
 }
 
