@@ -158,6 +158,15 @@ type Ticket struct {
 	Matches []string          // the last Policy.MaxMatches lines, the newest last
 	Fields  map[string]string // what a failregex captured, merged over the failures: the first one's value holds, as in fail2ban
 	Count   int               // which ban of this ID it is, from 1 (bantime.increment)
+	Grown   *Grown            // nil: the ban lasts as long as any of the jail
+}
+
+// Grown is what bantime.increment made of a ban of somebody who was banned before.
+type Grown struct {
+	Before    int           // bans before this one
+	LastNanos int64         // when the last of them began
+	From, To  time.Duration // how long this one would have lasted, and does
+	Again     bool          // of a line that is not newer than the last ban: it was read before
 }
 
 // Verb is what an Order asks a sink to do.

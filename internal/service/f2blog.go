@@ -44,8 +44,8 @@ func (l banLog) Observe(e pipeline.Event) {
 			return
 		}
 		actions(logtarget.Notice, about(j, "Ban", id))
-		if t := e.Ban.Ticket; t != nil && t.Count > 1 {
-			l.out.Print(logtarget.Notice, loggerObserver, false, fmt.Sprintf("%s (%d # %s)", about(j, "Increase Ban", id), t.Count, lasting(&e.Ban)))
+		if t := e.Ban.Ticket; t != nil && t.Grown != nil {
+			l.grown(&e.Ban)
 		}
 	case pipeline.EventUnban:
 		actions(logtarget.Notice, about(j, "Unban", id))
@@ -63,6 +63,37 @@ func (l banLog) Observe(e pipeline.Event) {
 	case pipeline.EventEnforced:
 		actions(logtarget.Info, about(j, "Enforced now:", id))
 	}
+}
+
+// grown writes what bantime.increment made of a new ban: what is known of whom
+// it bans, and how long it lasts where that is longer than the jail's bans.
+func (l banLog) grown(b *pipeline.Ban) {
+	g := b.Ticket.Grown
+	say := func(level logtarget.Level, text string) { l.out.Print(level, loggerObserver, false, text) }
+	if !g.Again {
+		say(logtarget.Info, fmt.Sprintf("%s is bad: %d # last %s - incr %s to %s", about(b.Jail, "IP", b.ID), g.Before,
+			time.Unix(0, g.LastNanos).Format(time.DateTime), lengthText(g.From.Seconds()), lengthText(g.To.Seconds())))
+	}
+	if g.To != g.From {
+		say(logtarget.Notice, fmt.Sprintf("%s (%d # %s)", about(b.Jail, "Increase Ban", b.ID), b.Ticket.Count, lasting(b)))
+	}
+}
+
+// bad writes that a failure of somebody who was banned bans times counts as
+// weight, maxRetry at most: fail2ban's weights are floats, its maxretry is not.
+func (l banLog) bad(f *pipeline.Failure, bans, weight, maxRetry int) {
+	if !l.out.Room(logtarget.Info) {
+		return
+	}
+	counts, ban := strconv.Itoa(weight)+".0", ""
+	if weight > maxRetry {
+		counts = strconv.Itoa(maxRetry)
+	}
+	if weight >= maxRetry {
+		ban = ", Ban"
+	}
+	l.out.Print(logtarget.Info, loggerObserver, true, fmt.Sprintf("%s, bad - %s, %d # -> %s%s", about(f.Jail, "Found", f.ID),
+		time.Unix(0, f.AtNanos).Format(time.DateTime), bans, counts, ban))
 }
 
 // alreadyLevel is the level of "already banned", by the time since the ban.

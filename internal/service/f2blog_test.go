@@ -72,11 +72,12 @@ func TestOnlyBansReadAsBans(t *testing.T) {
 	kinds := []pipeline.EventKind{pipeline.EventProlong, pipeline.EventUnban, pipeline.EventAlready, pipeline.EventTooLate, pipeline.EventFull, pipeline.EventRefused, pipeline.EventEnforced}
 	for _, text := range hostile {
 		for _, name := range []string{"sshd", text} {
-			b := pipeline.Ban{Jail: pipeline.NewJail(name, pipeline.Policy{}), ID: pipeline.TextID(text), Ticket: &pipeline.Ticket{Count: 2}}
+			b := pipeline.Ban{Jail: pipeline.NewJail(name, pipeline.Policy{}), ID: pipeline.TextID(text), Ticket: &pipeline.Ticket{Count: 2, Grown: &pipeline.Grown{Before: 1, From: 1, To: 2}}}
 			for _, k := range kinds {
 				lines.Observe(pipeline.Event{Kind: k, Ban: b, Err: fmt.Errorf("%s", text)})
 			}
 			lines.found([]pipeline.Failure{{Jail: b.Jail, ID: b.ID}})
+			lines.bad(&pipeline.Failure{Jail: b.Jail, ID: b.ID}, 1, 2, 2)
 			lines.ignored(b.Jail, b.ID, 1)
 			lines.Observe(pipeline.Event{Kind: pipeline.EventBan, Ban: pipeline.Ban{Jail: b.Jail, ID: b.ID, Ticket: b.Ticket, Restored: true}})
 			// A ban, but not of the address that stands in the ID.

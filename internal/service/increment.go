@@ -30,6 +30,7 @@ type history struct {
 	known map[knownKey]past
 	names []string // of the jails in known
 	rnd   func() float64
+	log   banLog // told of failures that count for more
 }
 
 // knownKey names what is known of an ID in a jail, which may not run any more.
@@ -47,8 +48,8 @@ type past struct {
 
 var _ pipeline.History = (*history)(nil)
 
-func newHistory() *history {
-	return &history{rules: map[*pipeline.Jail]*increment{}, known: map[knownKey]past{}, rnd: rand.Float64}
+func newHistory(log banLog) *history {
+	return &history{log: log, rules: map[*pipeline.Jail]*increment{}, known: map[knownKey]past{}, rnd: rand.Float64}
 }
 
 // increment is a jail's bantime.increment, compiled.
@@ -159,7 +160,12 @@ func (h *history) Weigh(f *pipeline.Failure) {
 	if !known || f.AtNanos/int64(time.Second) <= p.at {
 		return
 	}
-	f.Count += min(1<<min(p.count, 20)/2+1, max(f.Jail.Policy().MaxRetry, 1)) - 1
+	maxRetry := max(f.Jail.Policy().MaxRetry, 1)
+	weight := 1<<min(p.count, 20)/2 + 1
+	if more := min(weight, maxRetry) - 1; more > 0 {
+		f.Count += more
+		h.log.bad(f, int(p.count), weight, maxRetry)
+	}
 }
 
 // Decide implements pipeline.History. A ban by command for a time of its own is
@@ -180,13 +186,17 @@ func (h *history) Decide(b *pipeline.Ban) {
 		sum = h.sum(b.ID)
 	}
 	at := b.AtNanos / int64(time.Second)
+	again := sum.count > 0 && at <= sum.at // of a line that was read before
+	var grown *pipeline.Grown
 	if rule != nil && sum.count > 0 && policy.BanTime >= 0 && b.UntilNanos == policy.Until(b.AtNanos) {
 		// A formula that cannot be evaluated was refused with the configuration.
 		seconds, _ := rule.length(policy.BanTime.Seconds(), int(sum.count), h.rnd())
 		b.UntilNanos = untilOf(b.AtNanos, seconds)
+		grown = &pipeline.Grown{Before: int(sum.count), LastNanos: sum.at * int64(time.Second), From: policy.BanTime,
+			To: time.Duration(b.UntilNanos - b.AtNanos), Again: again}
 	}
 	count := sum.count
-	if sum.count == 0 || at > sum.at { // else a line that was read again
+	if !again {
 		count = min(sum.count, math.MaxInt32-1) + 1
 	}
 	if b.Ticket != nil || count > 1 {
@@ -194,7 +204,7 @@ func (h *history) Decide(b *pipeline.Ban) {
 		if b.Ticket != nil {
 			t = *b.Ticket
 		}
-		t.Count = int(count)
+		t.Count, t.Grown = int(count), grown
 		b.Ticket = &t
 	}
 	length := int64(-1)

@@ -378,7 +378,7 @@ func TestNoFile(t *testing.T) {
 
 // What is older than dbpurgeage goes, from the database and from the history.
 func TestPurgeHistory(t *testing.T) {
-	h := newHistory()
+	h := newHistory(banLog{outOf(Config{})})
 	h.known = map[knownKey]past{
 		{"a", pipeline.ParseID("192.0.2.1")}: {count: 1, at: 1000, length: 10},
 		{"a", pipeline.ParseID("192.0.2.2")}: {count: 1, at: 1000, length: -1},

@@ -157,9 +157,9 @@ func newService(cfg Config, clock *pipeline.Clock) *Service {
 		down: make(chan struct{}), closing: make(chan struct{}),
 		cfg: cfg, log: cfg.Log, out: outOf(cfg), socket: cfg.Socket, clock: clock, inputs: map[string]*input{}, resolver: newResolver(),
 		journals: map[string]*journal{}, drained: make(chan struct{}), grown: make(chan struct{}, 1),
-		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {}, history: newHistory(),
+		window: pipeline.NewWindow(pipeline.WindowConfig{}), stop: func() {},
 	}
-	s.guard = newGuard(cfg.Log, banLog{s.out})
+	s.guard, s.history = newGuard(cfg.Log, banLog{s.out}), newHistory(banLog{s.out})
 	s.leaks, s.meter = newLeaks(), &meter{startNanos: clock.Now()}
 	s.wards = newWards(cfg.NetNS, cfg.Log, banLog{s.out}, s.sshdPorts)
 	s.setJails(nil)
