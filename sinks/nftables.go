@@ -109,8 +109,8 @@ type layout interface {
 
 // Errors of single orders.
 var (
-	// ErrUnknownJail: the order's jail was never set.
-	ErrUnknownJail = errors.New("jail has no nftables action")
+	// ErrUnknownJail: the order's jail was never set, or not with an action.
+	ErrUnknownJail = errors.New("no action of the jail drops packets")
 	// ErrNotAddress: only addresses and networks can be banned in nf_tables.
 	ErrNotAddress = errors.New("not an address or network")
 )

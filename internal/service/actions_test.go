@@ -337,3 +337,56 @@ func TestStreamedDefinitionIsThatOnDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestBansByCommandsAlone: where a jail's actions are commands there is nothing
+// for our own sink to do, and no ban of it counts as one that is not enforced;
+// where it has no action at all, every ban does. What fail2ban's clients are
+// told is the same.
+func TestBansByCommandsAlone(t *testing.T) {
+	netns := namespace(t)
+	tr := newSite(t)
+	tr.write("action.d/rec.conf", recording)
+	jails := func(action string) string {
+		return jailText("web", "action = "+action, "bantime = 1h") + jailText("bare", "action =", "bantime = 1h")
+	}
+	tr.write("jail.local", jails("rec"))
+	s := tr.start(func(c *Config) { c.DryRun, c.NetNS, c.Options.Stock = nil, netns, stock.FS() })
+	v := verbs{s.Service}
+	tr.log("web.log", failed("203.0.113.1", "203.0.113.1")...)
+	tr.has("rec.out", "ban 203.0.113.1 2")
+	enforced := func(jail string, current, want int) {
+		t.Helper()
+		until(t, fmt.Sprintf("%s has %d bans, %d enforced", jail, current, want), func() bool {
+			st := s.status(t, jail)
+			return st.Banned.Current == current && st.Enforced == want
+		})
+	}
+	enforced("web", 1, 1)
+	done, err := v.ban(t.Context(), BanArgs{Jail: "web", IDs: []string{"203.0.113.2", "somebody"}})
+	if err != nil || done.Changed != 2 || len(done.Refused) != 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	enforced("web", 3, 3)
+	done, err = v.ban(t.Context(), BanArgs{Jail: "bare", IDs: []string{"203.0.113.3"}})
+	if err != nil || len(done.Refused) != 1 || !strings.Contains(done.Refused[0].Problem, "no action of the jail drops packets") {
+		t.Errorf("%+v, %v", done, err)
+	}
+	enforced("bare", 1, 0)
+	// Now our sink drops too, and then no longer.
+	tr.write("jail.local", jails("rec\n nftables[port=80]"))
+	s.reload(t, "")
+	until(t, "203.0.113.2 is in the kernel", func() bool { return strings.Contains(ruleset(t), "203.0.113.2") })
+	enforced("web", 3, 2) // somebody has no packets
+	tr.write("jail.local", jails("rec"))
+	s.reload(t, "")
+	enforced("web", 3, 3)
+	if n, err := v.UnbanEverywhere(t.Context(), []string{"203.0.113.1", "203.0.113.3"}); n != 2 || err != nil {
+		t.Errorf("freed %d, %v", n, err)
+	}
+	if n, err := v.UnbanAll(t.Context()); n != 2 || err != nil {
+		t.Errorf("freed %d, %v", n, err)
+	}
+	if n := s.log.times("Not enforced", "203.0.113.1"); n != 0 {
+		t.Errorf("%d lines say that a ban by a command is not enforced", n)
+	}
+}

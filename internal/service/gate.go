@@ -7,16 +7,17 @@ import (
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
-// gate stands before a sink and lets no order through for a jail that is gone.
-// There can be one, for a moment: a batch that was under way when the jail
-// ended may still ban. Such an order counts as carried out.
+// gate stands before a sink and lets no order through for a jail that is not the
+// sink's: one that bans by its commands alone, or one that is gone, which a batch
+// that was under way when the jail ended may still ban for. Such an order counts
+// as carried out.
 type gate struct {
 	sink pipeline.Sink
 
-	mu   sync.Mutex
-	gone map[*pipeline.Jail]struct{}
-	pass []pipeline.Order // memory
-	from []int            // memory: where each of pass came from
+	mu     sync.Mutex
+	closed map[*pipeline.Jail]struct{}
+	pass   []pipeline.Order // memory
+	from   []int            // memory: where each of pass came from
 
 	// restored is closed when the orders of the start (the bans that were
 	// restored) have gone out.
@@ -63,10 +64,17 @@ func (g *gate) applied(n int) {
 func (g *gate) close(j *pipeline.Jail) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.gone == nil {
-		g.gone = map[*pipeline.Jail]struct{}{}
+	if g.closed == nil {
+		g.closed = map[*pipeline.Jail]struct{}{}
 	}
-	g.gone[j] = struct{}{}
+	g.closed[j] = struct{}{}
+}
+
+// open lets the jail's orders through again.
+func (g *gate) open(j *pipeline.Jail) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.closed, j)
 }
 
 // Apply implements pipeline.Sink.
@@ -86,12 +94,12 @@ func (g *gate) Apply(ctx context.Context, nowNanos int64, orders []pipeline.Orde
 func (g *gate) stops(orders []pipeline.Order) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.gone) == 0 {
+	if len(g.closed) == 0 {
 		return false
 	}
 	g.pass, g.from = g.pass[:0], g.from[:0]
 	for i, o := range orders {
-		if _, gone := g.gone[o.Ban.Jail]; !gone {
+		if _, closed := g.closed[o.Ban.Jail]; !closed {
 			g.pass, g.from = append(g.pass, o), append(g.from, i)
 		}
 	}
@@ -99,3 +107,19 @@ func (g *gate) stops(orders []pipeline.Order) bool {
 }
 
 var _ pipeline.Sink = (*gate)(nil)
+
+// serveGate opens the gate before the kernel for jails, and closes it for those
+// that ban by commands alone. A jail without any action is let through: the sink
+// says that nothing enforces its bans.
+func (s *Service) serveGate(jails []*jail) {
+	if s.nft == nil {
+		return
+	}
+	for _, j := range jails {
+		if j.drop == nil && len(j.actions) > 0 {
+			s.gate.close(j.identity)
+		} else {
+			s.gate.open(j.identity)
+		}
+	}
+}

@@ -232,7 +232,7 @@ func (v verbs) decide(ctx context.Context, list []Decision) (*Done, error) {
 		if j == nil {
 			j = v.jail(Manual)
 		}
-		id, err := parseTarget(d.ID)
+		id, err := j.target(d.ID)
 		if err != nil {
 			out.Refused = append(out.Refused, Refusal{d.ID, err.Error()})
 			continue

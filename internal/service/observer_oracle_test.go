@@ -81,7 +81,7 @@ func TestObserverIsDebians(t *testing.T) {
 		}
 		both(lines)
 	}
-	fail("a.log", "192.0.2.200", 1) // nobody knows it
+	fail("a.log", "192.0.2.200", 1)                                      // nobody knows it
 	for _, id := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"} { // counts 2, 3, 5
 		fail("a.log", id, 2)
 	}

@@ -271,6 +271,7 @@ func (s *Service) checkDrops(jails []*jail) error {
 // carryOut makes the change. From here on nothing can be refused: what the
 // kernel does not take is logged and tried again by the sink.
 func (s *Service) carryOut(ctx context.Context, c *change) {
+	s.serveGate(c.jails)
 	for _, j := range c.redrop {
 		s.setDrop(j)
 	}

@@ -227,6 +227,7 @@ func (s *Service) open(observer pipeline.Observer) error {
 		cfg = pipeline.FlusherConfig{Name: "nftables"}
 	}
 	s.gate = newGate(sink)
+	s.serveGate(s.jails())
 	s.flusher = pipeline.NewFlusher(s.gate, cfg)
 	s.wards.start(s.clock.Now())
 	s.networks = s.newNetworks()

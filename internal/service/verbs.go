@@ -213,14 +213,25 @@ func (v verbs) UnbanEverywhere(ctx context.Context, ids []string) (int, error) {
 	for _, id := range ids {
 		v.forget(ctx, v.jails(), pipeline.ParseID(id))
 	}
-	return n, err
+	return n, v.freed(err)
 }
 
 // UnbanAll implements control.Bans.
 func (v verbs) UnbanAll(ctx context.Context) (int, error) {
 	n, err := v.unbanIDs(ctx, nil, nil)
 	v.forget(ctx, v.jails())
-	return n, err
+	return n, v.freed(err)
+}
+
+// freed logs who could not be freed in the kernel: the ledger has freed him all
+// the same, and the number is what scripts reckon with. What remains is returned.
+func (v verbs) freed(err error) error {
+	var out Done
+	err = out.refuse(err, "not freed in the kernel")
+	for _, r := range out.Refused {
+		v.log.Error("unban by command", "id", r.ID, "problem", r.Problem)
+	}
+	return err
 }
 
 // Attempt implements control.Bans: 0 where the jail ignores the ID.
