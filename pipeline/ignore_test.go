@@ -115,7 +115,7 @@ func TestStopWhileHeld(t *testing.T) {
 	})
 }
 
-// Count goes by the same rules.
+// Count takes what a command says of whom the rules ignore, and heeds who judges bans.
 func TestCountIgnored(t *testing.T) {
 	b := newBench(Policy{MaxRetry: 1, FindTime: time.Minute, BanTime: time.Hour}, WallClock(), FlusherConfig{})
 	b.cfg.Ignore = &judge{ignored: ParseID("192.0.2.1"), free: ParseID("192.0.2.2")}
@@ -129,7 +129,7 @@ func TestCountIgnored(t *testing.T) {
 			t.Errorf("%s in the ledger: %v", id, ok)
 		}
 	}
-	f("192.0.2.1", false)
+	f("192.0.2.1", true)
 	f("192.0.2.2", false)
 	f("192.0.2.3", true)
 }

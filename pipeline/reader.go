@@ -196,14 +196,11 @@ func (s *step) addByLog(f *Failure) (Ban, bool) {
 }
 
 // Count takes a failure that no source found through window and ledger: a
-// command's. It returns when the ledger has the ban that it caused, if any; a
+// command's, who may say so of anybody, whom Config.Ignore ignores too. It returns when the ledger has the ban that it caused, if any; a
 // ban that waits for Config.Ignore comes later.
 func (p *Pipeline) Count(f *Failure) (Ban, bool) {
 	p.step.RLock()
 	defer p.step.RUnlock()
-	if p.cfg.Ignore != nil && p.cfg.Ignore.Ignores(f) {
-		return Ban{}, false
-	}
 	ban, ok := p.add(f)
 	if !ok {
 		return Ban{}, false

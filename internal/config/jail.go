@@ -23,7 +23,7 @@ type Jail struct {
 	// backend is auto and there is a journalmatch.
 	SkipIfNoLogs, SystemdIfNoLogs bool
 
-	MaxRetry   int           // failures that ban; ≥ 1
+	MaxRetry   int           // failures that ban; below 1 is as 1, as in fail2ban
 	FindTime   time.Duration // > 0
 	BanTime    time.Duration // −1: permanent; else ≥ 0
 	MaxMatches int           // matched lines kept per address; ≥ 0

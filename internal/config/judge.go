@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -24,7 +25,10 @@ var FormulaNames = []string{"ban.Time", "ban.Count", "banFactor"}
 // take for one.
 func (r *jailReader) judge() {
 	j := r.jail
-	j.MaxRetry = int(r.integer("maxretry", defaultMaxRetry, 1))
+	j.MaxRetry = int(r.integer("maxretry", defaultMaxRetry, math.MinInt32))
+	if v := r.value("maxretry"); j.MaxRetry < 1 {
+		r.wrongValue(Warning, v, "maxretry", "below 1: bans at the first failure, as 1 does")
+	}
 	j.MaxMatches = int(r.integer("maxmatches", defaultMaxMatches, 0))
 	j.FindTime = r.duration("findtime", defaultFindTime)
 	j.BanTime = r.duration("bantime", defaultBanTime)

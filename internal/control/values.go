@@ -96,6 +96,7 @@ var (
 	attributeError = class{"builtins", "AttributeError"}
 	unknownJail    = class{"fail2ban.exceptions", "UnknownJailException"}
 	duplicateJail  = class{"fail2ban.exceptions", "DuplicateJailException"}
+	regexException = class{"fail2ban.server.failregex", "RegexException"}
 )
 
 func (c class) with(args ...any) *Exception {
@@ -119,6 +120,11 @@ func ErrorDuplicateJail(name string) *Exception { return duplicateJail.with(name
 // ErrorValue says that an argument has a wrong value.
 func ErrorValue(format string, args ...any) *Exception {
 	return valueError.with(fmt.Sprintf(format, args...))
+}
+
+// ErrorRegex says that a regular expression cannot be used.
+func ErrorRegex(format string, args ...any) *Exception {
+	return regexException.with(fmt.Sprintf(format, args...))
 }
 
 // ErrorName says that a name is not known.

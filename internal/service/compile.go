@@ -41,8 +41,8 @@ type omitted struct{ action, reason string }
 func policyOf(c *config.Jail) pipeline.Policy {
 	nets, _ := netOptionsOf(c) // what is wrong with them compile says
 	return pipeline.Policy{
-		MaxRetry: c.MaxRetry, FindTime: c.FindTime, BanTime: c.BanTime,
-		Exact: c.Counter == config.CounterExact, MaxMatches: c.MaxMatches,
+		MaxRetry: max(c.MaxRetry, 1), FindTime: c.FindTime, BanTime: c.BanTime,
+		Exact: c.Counter == config.CounterExact, MaxMatches: max(c.MaxMatches, 0),
 		Prefix6: nets.prefix6, Subnet: nets.subnet,
 	}
 }

@@ -142,6 +142,12 @@ func TestPlacesDiffer(t *testing.T) {
 	s.log.wait(t, 1, "[two] Found 203.0.113.3")
 	tr.log("x.log", failed("203.0.113.1", "203.0.113.4")...)
 	s.log.wait(t, 1, "[two] Found 203.0.113.4")
+	// What is found is counted after it was said, and no more comes then.
+	for _, jail := range []string{"one", "two"} {
+		until(t, jail+" counts 203.0.113.4", func() bool {
+			return s.window.Count(s.jail(jail).identity, pipeline.ParseID("203.0.113.4")) > 0
+		})
+	}
 	f := func(jail, id string, want int) {
 		t.Helper()
 		if got := s.window.Count(s.jail(jail).identity, pipeline.ParseID(id)); got != want {

@@ -208,7 +208,7 @@ func (v verbs) unban(ctx context.Context, a UnbanArgs) (*Done, error) {
 func (v verbs) unbanIDs(ctx context.Context, j *jail, texts []string) (int, error) {
 	var ids []pipeline.ID
 	for _, text := range texts {
-		ids = append(ids, pipeline.ParseID(text))
+		ids = append(ids, commandID(text))
 	}
 	var identity *pipeline.Jail
 	if j != nil {

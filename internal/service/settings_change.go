@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,9 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
-	"github.com/f2bpipe/f2bpipe/internal/config/formula"
 	"github.com/f2bpipe/f2bpipe/internal/control"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
@@ -93,8 +94,9 @@ func changeNumber(c *config.Jail, option, text string) error {
 	case "findtime", "bantime":
 		d, err := config.ParseDuration(text)
 		if err != nil {
-			return control.ErrorValue("%s = %s: %v", option, text, err)
+			return evalError(option, text, err)
 		}
+		d = d.Truncate(time.Second) // fail2ban keeps whole seconds
 		if option == "findtime" {
 			if d <= 0 {
 				return control.ErrorValue("findtime = %s: expected a time above 0", text)
@@ -111,15 +113,11 @@ func changeNumber(c *config.Jail, option, text string) error {
 		return control.ErrNotOffered
 	}
 	n, err := strconv.Atoi(text)
-	least := 1
-	if option == "maxmatches" {
-		least = 0
-	}
 	switch {
-	case err == nil && option == "maxlines" && n < least:
+	case err != nil:
+		return notWhole(text)
+	case option == "maxlines" && n < 1:
 		return control.ErrorValue("maxlines must be integer greater than zero")
-	case err != nil || n < least:
-		return control.ErrorValue("%s = %s: expected a whole number, at least %d", option, text, least)
 	}
 	*map[string]*int{"maxretry": &c.MaxRetry, "maxmatches": &c.MaxMatches, "maxlines": &c.Maxlines}[option] = n
 	return nil
@@ -199,7 +197,7 @@ func changeIgnored(c *config.Jail, ch control.Change) error {
 func changeIgnoreCache(c *config.Jail, text string) error {
 	_, params, err := config.SplitOptions("cache[" + text + "]")
 	if err != nil {
-		return control.ErrorValue("ignorecache: %v", err)
+		return control.ErrorValue("%v", err)
 	}
 	if len(params) == 0 {
 		c.Ignore.Cache = nil
@@ -211,7 +209,9 @@ func changeIgnoreCache(c *config.Jail, text string) error {
 		case "key":
 			cache.Key = commanded(p.Value.Text)
 		case "max-count":
-			cache.MaxCount, err = strconv.Atoi(p.Value.Text)
+			if cache.MaxCount, err = strconv.Atoi(p.Value.Text); err != nil {
+				return notWhole(p.Value.Text)
+			}
 		case "max-time":
 			cache.MaxTime, err = config.ParseDuration(p.Value.Text)
 		}
@@ -240,7 +240,11 @@ func changeLogPath(c *config.Jail, ch control.Change) error {
 			if err != nil {
 				return fileError(path, err)
 			}
+			info, err := f.Stat()
 			_ = f.Close() // nothing was written
+			if err != nil || info.IsDir() {
+				return fileError(path, cmp.Or[error](err, syscall.EISDIR))
+			}
 			p := config.LogPath{Pattern: commanded(path), Tail: ch.Tail}
 			if ch.Tail {
 				p.Word = commanded("tail")
@@ -316,60 +320,6 @@ func changeJournalMatch(c *config.Jail, ch control.Change) error {
 		}
 		c.Journalmatch = slices.Delete(c.Journalmatch, at, at+1)
 	}
-	return nil
-}
-
-// changeIncrement changes bantime.increment or one of its kin.
-func changeIncrement(c *config.Jail, extra, text string) error {
-	inc, v := &c.Increment, commanded(text)
-	wrong := func(err error) error {
-		if err == nil {
-			return nil
-		}
-		return control.ErrorValue("bantime.%s = %s: %v", extra, text, err)
-	}
-	var err error
-	switch extra {
-	case "increment":
-		inc.Enabled = asBool(text)
-	case "overalljails":
-		inc.OverallJails = asBool(text)
-	case "maxtime", "rndtime":
-		to := &inc.MaxTime
-		if extra == "rndtime" {
-			to = &inc.RndTime
-		}
-		if *to = 0; text != "" {
-			*to, err = config.ParseDuration(text)
-		}
-	case "factor":
-		inc.Factor = config.Value{}
-		if text != "" {
-			inc.Factor = v
-			_, err = formula.Eval(text)
-		}
-	case "formula":
-		inc.Formula = config.Value{}
-		if text != "" {
-			inc.Formula = v
-			_, err = formula.Parse(text, config.FormulaNames...)
-		}
-	case "multipliers":
-		inc.Multipliers = nil
-		for word := range strings.FieldsSeq(text) {
-			var n int64
-			if n, err = strconv.ParseInt(word, 10, 32); err != nil {
-				break
-			}
-			inc.Multipliers = append(inc.Multipliers, n)
-		}
-	default:
-		// fail2ban keeps what nothing reads, too.
-	}
-	if err != nil {
-		return wrong(err)
-	}
-	c.Options["bantime."+extra] = v
 	return nil
 }
 

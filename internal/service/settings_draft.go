@@ -2,12 +2,16 @@ package service
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/internal/control"
+	"github.com/f2bpipe/f2bpipe/matchers"
+	"github.com/f2bpipe/f2bpipe/matchers/regex"
 )
 
 // byCommand is the file of a value that a client's command set.
@@ -79,7 +83,7 @@ func (s *Service) editJail(ctx context.Context, name string, change func(next *j
 	s.recognize(c)
 	next, err := compile(c)
 	if err != nil {
-		return err
+		return regexError(err, c)
 	}
 	next.idle, next.stopped = state.idle, state.stopped
 	return s.apply(ctx, replaced(s.jails(), name, next))
@@ -97,4 +101,25 @@ func (s *Service) apply(ctx context.Context, jails []*jail) error {
 	}
 	s.carryOut(ctx, c)
 	return nil
+}
+
+// regexError turns what is wrong with a regular expression into fail2ban's error
+// for it, which shows the expression with the groups that its tags stand for.
+func regexError(err error, c *config.Jail) error {
+	var wrong *matchers.RegexError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	shown := shownRegexes(c, config.Value{Text: wrong.Regex.Text})[0]
+	switch {
+	case strings.TrimSpace(wrong.Regex.Text) == "":
+		return control.ErrorRegex("Cannot add empty regex")
+	case errors.Is(wrong, matchers.ErrNoFailureID):
+		return control.ErrorRegex("No failure-id group in '%s'", shown)
+	}
+	why := wrong.Err
+	if _, err := regex.Compile(shown, 0); err != nil {
+		why = err // it counts the place in what is shown
+	}
+	return control.ErrorRegex("Unable to compile regular expression '%s':\n%v", shown, why)
 }

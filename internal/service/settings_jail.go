@@ -11,6 +11,7 @@ import (
 	"github.com/f2bpipe/f2bpipe/internal/control"
 	"github.com/f2bpipe/f2bpipe/matchers"
 	"github.com/f2bpipe/f2bpipe/matchers/dates"
+	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
 // JailSettings implements control.Settings.
@@ -154,8 +155,9 @@ func ignoredTexts(c *config.Jail) []string {
 	var first, addresses []string
 	for _, item := range c.Ignore.List {
 		text := ignoreText(item)
+		_, single := pipeline.ParseID(text).Addr()
 		switch {
-		case item.Kind == config.IgnoreAddress:
+		case single && item.Kind != config.IgnoreFile:
 			addresses = append(addresses, text)
 		default:
 			first = append(first, text)

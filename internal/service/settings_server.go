@@ -73,7 +73,7 @@ func (v verbs) ChangeServer(_ context.Context, option, value string) error {
 	switch option {
 	case "loglevel":
 		if v.out.SetLevel(value) != nil {
-			err = control.ErrorValue("Invalid log level %s", control.Repr(value))
+			err = control.ErrorValue("Invalid log level %s", control.Repr(strings.ToUpper(value)))
 		}
 		now.LogLevel = strings.ToUpper(strings.TrimSpace(value))
 	case "logtarget":

@@ -3,15 +3,31 @@ package service
 import (
 	"errors"
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
+// commandID reads an ID as fail2ban reads that of a command: an address may stand
+// in brackets, a network may have a netmask.
+func commandID(text string) pipeline.ID {
+	if rest, ok := strings.CutPrefix(text, "["); ok {
+		text = strings.Replace(rest, "]", "", 1)
+	}
+	if host, mask, ok := strings.Cut(text, "/"); ok && strings.ContainsAny(mask, ".:") {
+		if bits := maskBits(mask); bits >= 0 {
+			text = host + "/" + strconv.Itoa(bits)
+		}
+	}
+	return pipeline.ParseID(text)
+}
+
 // parseTarget reads what a person wants banned: an address or a network. What
 // is neither is refused: nothing could drop it.
 func parseTarget(text string) (pipeline.ID, error) {
-	id := pipeline.ParseID(text)
+	id := commandID(text)
 	p, ok := id.Prefix()
 	switch {
 	case !ok:
@@ -27,7 +43,7 @@ func parseTarget(text string) (pipeline.ID, error) {
 // target reads what is to be banned in a jail: what is no address only where no
 // action of the jail drops packets.
 func (j *jail) target(text string) (pipeline.ID, error) {
-	if id := pipeline.ParseID(text); j.drop == nil && text != "" {
+	if id := commandID(text); j.drop == nil && text != "" {
 		if _, ok := id.Prefix(); !ok {
 			return id, nil
 		}

@@ -167,7 +167,7 @@ func (v verbs) IsBanned(_ context.Context, name, id string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	_, banned := v.ledger.Lookup(j.identity, pipeline.ParseID(id))
+	_, banned := v.ledger.Lookup(j.identity, commandID(id))
 	return banned, nil
 }
 
@@ -193,14 +193,14 @@ func (v verbs) Unban(ctx context.Context, name string, ids []string) (ended int,
 		return 0, nil, err
 	}
 	for _, id := range ids {
-		n, err := v.ledger.Unban(ctx, j.identity, []pipeline.ID{pipeline.ParseID(id)}, v.clock.Now())
+		n, err := v.ledger.Unban(ctx, j.identity, []pipeline.ID{commandID(id)}, v.clock.Now())
 		if err != nil {
 			v.log.Error("unban", "jail", name, "id", id, "problem", err)
 		}
-		v.window.Forget(j.identity, pipeline.ParseID(id))
+		v.window.Forget(j.identity, commandID(id))
 		if n == 0 {
 			absent = append(absent, id)
-			v.forget(ctx, []*jail{j}, pipeline.ParseID(id))
+			v.forget(ctx, []*jail{j}, commandID(id))
 		}
 		ended += n
 	}
@@ -211,7 +211,7 @@ func (v verbs) Unban(ctx context.Context, name string, ids []string) (ended int,
 func (v verbs) UnbanEverywhere(ctx context.Context, ids []string) (int, error) {
 	n, err := v.unbanIDs(ctx, nil, ids)
 	for _, id := range ids {
-		v.forget(ctx, v.jails(), pipeline.ParseID(id))
+		v.forget(ctx, v.jails(), commandID(id))
 	}
 	return n, v.freed(err)
 }
@@ -234,17 +234,15 @@ func (v verbs) freed(err error) error {
 	return err
 }
 
-// Attempt implements control.Bans: 0 where the jail ignores the ID.
+// Attempt implements control.Bans. As in fail2ban it counts whoever it is: whom
+// the jail ignores, it ignores in its log.
 func (v verbs) Attempt(_ context.Context, name, id string, matches []string) (int, error) {
 	j, err := v.byName(name)
 	if err != nil {
 		return 0, err
 	}
 	n := max(1, len(matches))
-	f := pipeline.Failure{Jail: j.identity, ID: pipeline.ParseID(id), AtNanos: v.clock.Now(), Count: n, Attempts: n}
-	if v.guard.Ignores(&f) {
-		return 0, nil
-	}
+	f := pipeline.Failure{Jail: j.identity, ID: commandID(id), AtNanos: v.clock.Now(), Count: n, Attempts: n}
 	banLog{v.out}.attempt(&f)
 	v.line.Count(&f)
 	return 1, nil

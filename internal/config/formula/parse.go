@@ -258,7 +258,7 @@ func (p *parser) atom() (node, error) {
 	if p.names[t.text] {
 		return variable{t.text}, nil
 	}
-	return nil, fmt.Errorf("unknown name %q", t.text)
+	return nil, &NameError{t.text}
 }
 
 func (p *parser) call(name string) (node, error) {
@@ -288,3 +288,9 @@ func (p *parser) call(name string) (node, error) {
 	}
 	return c, nil
 }
+
+// NameError says that a formula has a name that nothing is known by.
+type NameError struct{ Name string }
+
+// Error names it.
+func (e *NameError) Error() string { return fmt.Sprintf("unknown name %q", e.Name) }
