@@ -46,8 +46,9 @@ type Files struct {
 	// place of inotify, for file systems that do not announce changes.
 	Poll time.Duration
 
-	mu    sync.Mutex
-	asked []request // of CatchUp
+	mu       sync.Mutex
+	asked    []request         // of CatchUp
+	problems map[string]string // by name, of files that cannot be read
 
 	poked    atomic.Bool
 	notifier atomic.Pointer[notifier]

@@ -104,6 +104,7 @@ func (r *follower) drop(s *stream) {
 	}
 	s.gone = true
 	delete(r.streams, s.path)
+	r.setProblem(s.path, "")
 }
 
 // closeSegment closes one of the stream's files and remembers how far it was read.
@@ -291,6 +292,7 @@ func (r *follower) fault(s *stream, err error) {
 		text = err.Error()
 	}
 	if text != s.fault {
+		r.setProblem(s.path, text)
 		if err != nil {
 			r.log.Warn("file cannot be read", "file", s.path, "error", err)
 		} else {
@@ -298,6 +300,28 @@ func (r *follower) fault(s *stream, err error) {
 		}
 		s.fault = text
 	}
+}
+
+// Problem says why a file that is followed cannot be read now; empty: it can, or
+// there is none. Any goroutine may call it.
+func (f *Files) Problem(path string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.problems[path]
+}
+
+// setProblem notes why a file cannot be read; empty: it can.
+func (f *Files) setProblem(path, text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if text == "" {
+		delete(f.problems, path)
+		return
+	}
+	if f.problems == nil {
+		f.problems = map[string]string{}
+	}
+	f.problems[path] = text
 }
 
 // checkName looks where the name leads now and takes up the file if it is another.

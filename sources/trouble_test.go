@@ -81,11 +81,14 @@ func TestTailPermissionLostAndRegained(t *testing.T) {
 	w.file = f
 	w.write(10)
 	waitFor(t, "the refusal", func() bool { return s.logged("permission denied") })
+	if why := s.files.Problem(path); !strings.Contains(why, "permission denied") {
+		t.Errorf("the problem is %q", why)
+	}
 	w.write(10)
 	w.must(os.Chmod(path, 0o644))
 	s.exactly(w.lines)
-	if !s.logged("file can be read again") {
-		t.Error("that it can be read again was not logged")
+	if why := s.files.Problem(path); why != "" || !s.logged("file can be read again") {
+		t.Errorf("that it can be read again was not logged, or not noted: %q", why)
 	}
 	refused := 0
 	for _, line := range s.log {

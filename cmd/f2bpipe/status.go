@@ -45,7 +45,7 @@ func printStatus(s screen, st *service.Status, one bool) {
 	blindList(s, st.Jails)
 	for _, j := range st.Jails {
 		if j.Degraded != "" {
-			s.line(yellow, "%s sees nothing: %s", j.Name, j.Degraded)
+			s.line(yellow, "%s cannot read its log: %s", j.Name, j.Degraded)
 		}
 	}
 	jailTable(s, st)

@@ -250,7 +250,7 @@ func (s *Service) readers() (out []reader) {
 	now := s.clock.Now()
 	for _, in := range s.inputs {
 		if w := in.current(); len(w.jails) > 0 {
-			out = append(out, reader{Input: in.Input, lag: w.Lag(now, in.Lag.Load())})
+			out = append(out, reader{Input: in.Input, lag: w.Lag(now, in.Lag.Load()), problem: s.fileProblem(in.Name)})
 		}
 	}
 	for _, jn := range s.journals {
@@ -260,4 +260,27 @@ func (s *Service) readers() (out []reader) {
 	}
 	slices.SortFunc(out, func(a, b reader) int { return strings.Compare(a.Name, b.Name) })
 	return out
+}
+
+// fileProblem says why a file is not read; empty: it is. A pipe's files are not
+// followed.
+func (s *Service) fileProblem(path string) string {
+	if s.files == nil {
+		return ""
+	}
+	return s.files.Problem(path)
+}
+
+// logProblem says why a jail's journal, or the first of its files of which that
+// can be said, is not read; empty: all that is there is.
+func (v verbs) logProblem(j *jail) string {
+	if j.journal != nil {
+		return v.journalProblem(j)
+	}
+	for _, path := range v.filesOf(j) {
+		if why := v.fileProblem(path); why != "" {
+			return why
+		}
+	}
+	return ""
 }

@@ -72,7 +72,7 @@ type JailStatus struct {
 	TooComplex int64          `json:"too_complex"` // searches that were given up
 	Profile    JailProfile    `json:"profile"`
 	Blind      string         `json:"blind"`    // why the filter seems not to fit the log; empty: it seems to
-	Degraded   string         `json:"degraded"` // why the jail sees nothing of its log now; empty: it does
+	Degraded   string         `json:"degraded"` // why the jail cannot read its log, or one of its logs, now; empty: it can
 	Actions    []ActionStatus `json:"actions"`
 }
 
@@ -147,7 +147,7 @@ func (v verbs) jailStatus(j *jail) JailStatus {
 	out.Profile = profileOf(j, v.inputList())
 	out.Guard = v.wards.status(j.identity)
 	out.Blind = v.alarm.text(j.identity)
-	out.Degraded = v.journalProblem(j)
+	out.Degraded = v.logProblem(j)
 	out.Actions = v.actionStatus(j)
 	if j.matcher.Filter != nil {
 		for _, re := range j.matcher.Filter.Failregex() {
