@@ -69,7 +69,8 @@ func journalAbsent(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// followJournal runs a Journal. Backend is "libsystemd" or "journalctl".
+// followJournal runs a Journal. Backend is "libsystemd" or "journalctl". What is to
+// be read from now on is read from when it returns.
 func followJournal(t testing.TB, backend string, o JournalOptions, start Start) *tail {
 	t.Helper()
 	s := prepare(t)
@@ -90,6 +91,12 @@ func followJournal(t testing.TB, backend string, o JournalOptions, start Start) 
 	}
 	s.source = j
 	s.run()
+	// A reader is started when it is settled what "now" is.
+	waitFor(t, "the start of a reader", func() bool {
+		return child(func(args []string) bool {
+			return backend == "libsystemd" && args[len(args)-1] == "journal-reader" || filepath.Base(args[0]) == "journalctl"
+		}) > 0
+	})
 	return s
 }
 

@@ -1,7 +1,6 @@
 package sources
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -73,27 +72,27 @@ func killChild(t *testing.T) {
 // readerPid returns the process ID of the journal reader of this process.
 func readerPid(t *testing.T) int {
 	t.Helper()
-	children, err := filepath.Glob("/proc/self/task/*/children")
-	if err != nil {
-		t.Fatal(err)
+	pid := child(func(args []string) bool { return args[len(args)-1] == "journal-reader" })
+	if pid == 0 {
+		t.Fatal("there is no journal reader")
 	}
+	return pid
+}
+
+// child returns the process ID of a child of this process whose command line is
+// meant, 0 where there is none.
+func child(is func(args []string) bool) int {
+	children, _ := filepath.Glob("/proc/self/task/*/children") // the pattern is a good one
 	for _, file := range children {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
+		text, _ := os.ReadFile(file) // of a thread that has just ended: nothing
 		for _, word := range strings.Fields(string(text)) {
-			args, _ := os.ReadFile("/proc/" + word + "/cmdline")
-			if bytes.HasSuffix(args, []byte("\x00journal-reader\x00")) {
-				pid, err := strconv.Atoi(word)
-				if err != nil {
-					t.Fatal(err)
-				}
+			line, _ := os.ReadFile("/proc/" + word + "/cmdline")
+			args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
+			if pid, err := strconv.Atoi(word); err == nil && is(args) {
 				return pid
 			}
 		}
 	}
-	t.Fatal("there is no journal reader")
 	return 0
 }
 
