@@ -55,7 +55,7 @@ type commands struct {
 
 // configFlag is the flag of every command that reads the configuration.
 type configFlag struct {
-	Config string `help:"Configuration directory (default: /etc/f2bpipe if it holds a jail file, else /etc/fail2ban)." placeholder:"DIR" type:"path"`
+	Config string `help:"Configuration directory (default: /etc/f2bpipe if it holds a jail file, else /etc/fail2ban)." placeholder:"DIR" type:"existingdir"`
 }
 
 // options returns what to read: the directory over the embedded configuration.

@@ -67,8 +67,8 @@ func (t *theirs) fail(format string, args ...any) bool {
 // run carries out what the options and the command ask for.
 func (t *theirs) run(ctx context.Context, out *bufio.Writer) bool {
 	if t.dump {
-		if !t.dumpConfig() || !t.test {
-			return true
+		if done := t.dumpConfig(); !done || !t.test {
+			return done
 		}
 	}
 	if t.test {

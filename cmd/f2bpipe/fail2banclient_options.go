@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
+	"github.com/f2bpipe/f2bpipe/internal/config/formula"
+	"github.com/f2bpipe/f2bpipe/internal/control"
+	"github.com/f2bpipe/f2bpipe/internal/logtarget"
 	"github.com/f2bpipe/f2bpipe/internal/service"
 	"github.com/f2bpipe/f2bpipe/internal/stock"
 )
@@ -75,8 +78,32 @@ func parseTheirs(name string, words []string, out io.Writer) (*theirOptions, err
 		}
 	}
 	o.args = words
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	o.main = service.MainOf(o.options())
 	return o, nil
+}
+
+// What fail2ban says of options that it refuses.
+const (
+	textNoDirectory = "Base configuration directory %s does not exist "
+	textNoLevel     = "Invalid log level %s"
+)
+
+// check says what fail2ban refuses of options that can be read.
+func (o *theirOptions) check() error {
+	if o.config != "" {
+		if info, err := os.Stat(o.config); err != nil || !info.IsDir() {
+			return fmt.Errorf(textNoDirectory, o.config)
+		}
+	}
+	if o.logLevel != "" {
+		if _, err := logtarget.ParseLevel(o.logLevel); err != nil {
+			return fmt.Errorf(textNoLevel, control.Repr(o.logLevel))
+		}
+	}
+	return nil
 }
 
 // long reads one long option, whose name may be cut as long as it is clear.
@@ -174,13 +201,13 @@ func (o *theirOptions) set(name, option, value string, out io.Writer) error {
 	case "timeout":
 		d, err := config.ParseDuration(value)
 		if err != nil {
-			return fmt.Errorf("--timeout %s: %w", value, err)
+			return unreadTime("timeout", value, err)
 		}
 		o.timeout = d
 	case "str2sec":
 		n, err := config.ParseSeconds(value)
 		if err != nil {
-			return fmt.Errorf("--str2sec %s: %w", value, err)
+			return unreadTime("str2sec", value, err)
 		}
 		fmt.Fprintln(out, n)
 		return errShown
@@ -192,6 +219,15 @@ func (o *theirOptions) set(name, option, value string, out io.Writer) error {
 		return errShown
 	}
 	return nil
+}
+
+// unreadTime is the error of an option whose time cannot be read; where a name
+// in it is not known, in the words of Python, which fail2ban leaves that to.
+func unreadTime(option, value string, err error) error {
+	if name := (*formula.NameError)(nil); errors.As(err, &name) {
+		return fmt.Errorf("name %s is not defined", control.Repr(name.Name))
+	}
+	return fmt.Errorf("--%s %s: %w", option, value, err)
 }
 
 // dir is the configuration directory: fail2ban's, unless only ours holds jails.
