@@ -30,14 +30,17 @@ func (c *clientFlags) call(ctx context.Context, verb string, args, result any) e
 		socket = service.SocketOf(c.options())
 	}
 	client, err := control.Dial(ctx, socket)
-	if err != nil {
-		return fmt.Errorf("%w; is f2bpipe running? start it with: f2bpipe run", err)
+	if err == nil {
+		defer client.Close()
+		err = client.CallJSON(ctx, verb, args, result)
 	}
-	defer client.Close()
-	err = client.CallJSON(ctx, verb, args, result)
 	var refused *control.Exception
-	if errors.As(err, &refused) && refused.Name == "UnknownJailException" {
+	var broken *control.SocketError
+	switch {
+	case errors.As(err, &refused) && refused.Name == "UnknownJailException":
 		return fmt.Errorf("no jail %s", strings.Join(refusedArgs(refused), " "))
+	case errors.As(err, &broken): // also where it stopped before it had answered
+		return fmt.Errorf("%w; is f2bpipe running? start it with: f2bpipe run", err)
 	}
 	return err
 }
