@@ -300,10 +300,21 @@ func (l *Ledger) enforce(h *held, enforced bool, nowNanos int64) {
 func (l *Ledger) takeEvents(dst []Event) []Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(dst) == 0 { // a burst's events are not copied
+		l.events, dst = dst, l.events
+		return dst
+	}
 	dst = append(dst, l.events...)
 	clear(l.events)
 	l.events = l.events[:0]
 	return dst
+}
+
+// unsaved returns the number of events since the last checkpoint.
+func (l *Ledger) unsaved() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.events)
 }
 
 // tell passes an event on.

@@ -3,7 +3,13 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 )
+
+// stride is the number of failures that are counted before the ledger takes the
+// bans among them: the sinks are at work while the rest of a batch is counted,
+// and nobody waits for the ledger longer than so many bans take.
+const stride = 128
 
 // reader is a source that runs: one goroutine for the source, one that takes
 // its batches through matcher, window and ledger.
@@ -140,12 +146,15 @@ func (s *step) do(b *Batch, match func([]Failure) []Failure) {
 			s.countByLog(&s.failures[i])
 		}
 	} else {
-		for i := range s.failures {
-			if ban, ok := p.add(&s.failures[i]); ok {
-				s.bans = append(s.bans, ban)
+		for some := range slices.Chunk(s.failures, stride) {
+			before := len(s.bans)
+			for i := range some {
+				if ban, ok := p.add(&some[i]); ok {
+					s.bans = append(s.bans, ban)
+				}
 			}
+			p.enter(s.bans[before:])
 		}
-		p.enter(s.bans)
 	}
 	if p.cfg.Store != nil {
 		p.mu.Lock()

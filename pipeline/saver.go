@@ -8,6 +8,8 @@ import (
 
 const (
 	saveBans      = 50 * time.Millisecond // from the first event to the checkpoint
+	saveBurst     = 2 * time.Second       // the same at most, while bans come in bursts
+	burst         = 512                   // bans within saveBans that are one
 	savePositions = 5 * time.Second       // the same where only positions have moved
 	saveAgain     = time.Second           // the same for a store that failed
 	maxUnsaved    = 1 << 20               // events kept for a store that fails
@@ -32,12 +34,7 @@ func (s *saver) run(ctx context.Context) {
 		}
 		select {
 		case <-changed:
-			// What follows within the pause goes along. Nobody waits for it.
-			t := time.NewTimer(saveBans)
-			select {
-			case <-t.C:
-			case <-ctx.Done():
-				t.Stop()
+			if !s.gather(ctx) {
 				return
 			}
 		case <-again:
@@ -55,6 +52,27 @@ func (s *saver) run(ctx context.Context) {
 		}
 		s.save(ctx)
 	}
+}
+
+// gather waits for what goes along, which nobody waits for. As long as a burst
+// goes on the store does not take the processor that its bans need. It returns
+// false when ctx is done.
+func (s *saver) gather(ctx context.Context) bool {
+	t := time.NewTicker(saveBans)
+	defer t.Stop()
+	for before, waited := 0, time.Duration(0); waited < saveBurst; waited += saveBans {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return false
+		}
+		events := s.p.cfg.Ledger.unsaved()
+		if events-before < burst {
+			break
+		}
+		before = events
+	}
+	return true
 }
 
 // save takes a checkpoint and writes it. What cannot be written is kept and
