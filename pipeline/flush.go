@@ -57,6 +57,7 @@ type Flusher struct {
 	orders  []Order // of the Apply that runs; reused
 	items   []*item
 	answers []answer
+	free    []*item // memory of items that have gone out: MaxOrders at most
 }
 
 // item is an order that has not gone out, or that a sink refused.
@@ -122,7 +123,7 @@ func (f *Flusher) push(v Verb, k banKey, h *held, w *wait) (counts bool) {
 	it := f.pending[k]
 	switch {
 	case it == nil:
-		it = &item{key: k, verb: v}
+		it = f.newItem(k, v)
 		f.enqueue(it)
 	case it.verb == VerbBan && v == VerbUnban && it.tries == 0:
 		f.cancel(it)
@@ -147,6 +148,19 @@ func (f *Flusher) push(v Verb, k banKey, h *held, w *wait) (counts bool) {
 	}
 	counts, it.counted = !it.counted, true
 	return counts
+}
+
+// newItem returns an item, of memory that one before had where there is some.
+func (f *Flusher) newItem(k banKey, v Verb) *item {
+	n := len(f.free) - 1
+	if n < 0 {
+		return &item{key: k, verb: v}
+	}
+	it := f.free[n]
+	f.free[n] = nil
+	f.free = f.free[:n]
+	*it = item{key: k, verb: v}
+	return it
 }
 
 // enqueue puts an item at the end of the queue.

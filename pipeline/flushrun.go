@@ -72,6 +72,7 @@ func (f *Flusher) flush(ctx context.Context, l *Ledger, clock *Clock) {
 		case f.cfg.Background && errors.Is(o.Err, ErrDeferred):
 			if f.deferItem(it) {
 				deferred = append(deferred, it)
+				f.items[i] = nil
 			}
 		default:
 			f.refuse(it)
@@ -85,14 +86,30 @@ func (f *Flusher) flush(ctx context.Context, l *Ledger, clock *Clock) {
 	// The ledger first: who waited for an answer may ask the ledger for it.
 	l.answered(f, f.answers, clock.Now())
 	for i, it := range f.items {
+		if it == nil {
+			continue // deferred: nobody waits for a Background flusher
+		}
 		for _, w := range it.waits {
 			w.answer(it.key.id, f.orders[i].Err)
 		}
 	}
+	f.recycle()
 	clear(f.orders)
 	clear(f.items)
 	clear(f.answers)
 	f.orders, f.items, f.answers = f.orders[:0], f.items[:0], f.answers[:0]
+}
+
+// recycle keeps the memory of the items that have gone out.
+func (f *Flusher) recycle() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, it := range f.items {
+		if it != nil && len(f.free) < f.cfg.MaxOrders {
+			*it = item{}
+			f.free = append(f.free, it)
+		}
+	}
 }
 
 // collect takes the next orders out of the queue. Their items belong to flush

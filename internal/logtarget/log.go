@@ -16,6 +16,9 @@ const (
 	MaxKept  = 64 << 20
 )
 
+// maxSpare is the longest queue whose memory is kept for the next, in lines.
+const maxSpare = 8192
+
 // retryEvery is the time between two tries of a target that fails.
 const retryEvery = 2 * time.Second
 
@@ -40,7 +43,8 @@ type Log struct {
 
 	mu    sync.Mutex
 	queue []record
-	bytes int // of the queue
+	spare []record // memory for the queue after this one
+	bytes int      // of the queue
 	spec  spec
 	sock  string // syslogsocket as it was set
 	sink  sink   // of the next line
@@ -317,7 +321,7 @@ func (l *Log) flush() {
 	defer l.writing.Unlock()
 	l.mu.Lock()
 	list, to := l.queue, l.sink
-	l.queue, l.bytes = nil, 0
+	l.queue, l.spare, l.bytes = l.spare, nil, 0
 	l.mu.Unlock()
 	if len(list) == 0 {
 		return
@@ -330,6 +334,9 @@ func (l *Log) flush() {
 	if err != nil {
 		l.trouble = err.Error()
 		l.putBack(list[n:])
+	} else if cap(list) <= maxSpare {
+		clear(list) // their texts
+		l.spare = list[:0]
 	}
 	l.mu.Unlock()
 	if first {

@@ -39,37 +39,54 @@ type LoggedDecision struct {
 	Problem  string   `json:"problem,omitempty"`
 }
 
+// decision is what an event tells, written out when somebody asks: most never are.
+type decision struct {
+	action            string
+	jail              string
+	id                pipeline.ID
+	atNanos, endNanos int64
+	failures          int
+	restored          bool
+	err               error
+}
+
+// logged returns the decision as it is shown.
+func (d *decision) logged() LoggedDecision {
+	out := LoggedDecision{Action: d.action, Jail: d.jail, IP: d.id.String(), Time: epoch(d.atNanos), Failures: d.failures, Restored: d.restored}
+	if d.endNanos != pipeline.Permanent {
+		until := epoch(d.endNanos)
+		out.Until = &until
+	}
+	if d.err != nil {
+		out.Problem = d.err.Error()
+	}
+	return out
+}
+
 // decisions are the last ones of a service. Safe for concurrent use.
 type decisions struct {
 	mu   sync.Mutex
-	last []LoggedDecision // a ring once it is full
-	n    int64            // how many there were
-	more chan struct{}    // closed when there is one more; nil: nobody waits
+	last []decision    // a ring once it is full
+	n    int64         // how many there were
+	more chan struct{} // closed when there is one more; nil: nobody waits
 }
 
 // note keeps what an event tells.
 func (d *decisions) note(e pipeline.Event) {
-	entry := LoggedDecision{Jail: e.Ban.Jail.Name, IP: e.Ban.ID.String(), Time: epoch(e.AtNanos), Failures: e.Ban.Failures}
+	entry := decision{jail: e.Ban.Jail.Name, id: e.Ban.ID, atNanos: e.AtNanos, endNanos: e.Ban.UntilNanos, failures: e.Ban.Failures, err: e.Err}
 	switch e.Kind {
 	case pipeline.EventBan:
-		entry.Action, entry.Restored = "ban", e.Ban.Restored
+		entry.action, entry.restored = "ban", e.Ban.Restored
 	case pipeline.EventUnban:
-		entry.Action = "unban"
+		entry.action = "unban"
 	case pipeline.EventProlong:
-		entry.Action = "prolong"
+		entry.action = "prolong"
 	case pipeline.EventRefused:
-		entry.Action = "refused"
+		entry.action = "refused"
 	case pipeline.EventEnforced:
-		entry.Action = "enforced"
+		entry.action = "enforced"
 	default:
 		return
-	}
-	if e.Ban.UntilNanos != pipeline.Permanent {
-		until := epoch(e.Ban.UntilNanos)
-		entry.Until = &until
-	}
-	if e.Err != nil {
-		entry.Problem = e.Err.Error()
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -96,8 +113,8 @@ func (d *decisions) since(a LogArgs) (*Logged, <-chan struct{}) {
 		out.Missed = max(0, first-a.After)
 	}
 	for i := max(first, min(a.After, d.n)); i < d.n; i++ {
-		if entry := d.last[i%keptDecisions]; a.Jail == "" || entry.Jail == a.Jail {
-			out.Decisions = append(out.Decisions, entry)
+		if entry := &d.last[i%keptDecisions]; a.Jail == "" || entry.jail == a.Jail {
+			out.Decisions = append(out.Decisions, entry.logged())
 		}
 	}
 	if a.Last > 0 && len(out.Decisions) > a.Last {

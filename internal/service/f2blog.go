@@ -27,10 +27,19 @@ type banLog struct{ out *logtarget.Log }
 
 // about is how a line begins that is about an ID of a jail.
 func about(j *pipeline.Jail, verb string, id pipeline.ID) string {
+	var room [96]byte
+	return string(appendAbout(room[:0], j, verb, id))
+}
+
+func appendAbout(b []byte, j *pipeline.Jail, verb string, id pipeline.ID) []byte {
+	b = append(append(append(b, '['), logtarget.Jail(j.Name)...), "] "...)
 	if verb != "" {
-		verb += " "
+		b = append(append(b, verb...), ' ')
 	}
-	return "[" + logtarget.Jail(j.Name) + "] " + verb + logtarget.ID(id.String())
+	if _, ok := id.Prefix(); ok { // nothing to escape
+		return id.AppendTo(b)
+	}
+	return append(b, logtarget.ID(id.String())...)
 }
 
 // Observe implements pipeline.Observer.
@@ -178,7 +187,9 @@ func (l banLog) attempt(f *pipeline.Failure) {
 }
 
 func (l banLog) seen(verb string, f *pipeline.Failure) string {
-	return about(f.Jail, verb, f.ID) + " - " + time.Unix(0, f.AtNanos).Format(time.DateTime)
+	var room [128]byte
+	b := append(appendAbout(room[:0], f.Jail, verb, f.ID), " - "...)
+	return string(time.Unix(0, f.AtNanos).AppendFormat(b, time.DateTime))
 }
 
 // ignored writes whom a jail does not count.

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,10 +51,11 @@ type meter struct {
 	bans       atomic.Int64
 
 	mu      sync.Mutex
-	samples []meterSample      // the oldest first
-	recent  []RecentBan        // the newest last
-	reasons []reason // of bans under way: a ring, in memory that is used again
-	noted   int      // reasons so far
+	samples []meterSample       // the oldest first
+	recent  [recentBans]madeBan // a ring
+	made    int                 // bans that were put into it
+	reasons []reason            // of bans under way: a ring, in memory that is used again
+	noted   int                 // reasons so far
 }
 
 // reason is the failure that caused a ban.
@@ -76,7 +76,10 @@ func (m *meter) because(f *pipeline.Failure, b *pipeline.Ban) {
 	r := &m.reasons[m.noted%maxReasons]
 	m.noted++
 	r.of, r.regex = leakKey{b.Jail, b.ID}, f.Regex
-	r.line = append(r.line[:0], f.Text[:min(len(f.Text), maxExcerpt)]...)
+	r.line = r.line[:0]
+	if lastMatch(b) == "" {
+		r.line = append(r.line, f.Text[:min(len(f.Text), maxExcerpt)]...)
+	}
 }
 
 // reasonOf takes the newest reason of a ban, nil where none is known.
@@ -88,6 +91,14 @@ func (m *meter) reasonOf(k leakKey) *reason {
 		}
 	}
 	return nil
+}
+
+// lastMatch returns the line that caused a ban, where its ticket has it.
+func lastMatch(b *pipeline.Ban) string {
+	if b.Ticket == nil || len(b.Ticket.Matches) == 0 {
+		return ""
+	}
+	return b.Ticket.Matches[len(b.Ticket.Matches)-1]
 }
 
 func excerpt(line string) string {
@@ -107,29 +118,40 @@ func (m *meter) failed(failures []pipeline.Failure) {
 	}
 }
 
+// madeBan is a ban and the failure that caused it, written out when somebody asks.
+type madeBan struct {
+	ban   pipeline.Ban
+	regex int    // of the failure that caused it
+	line  string // where the ban's ticket has none
+}
+
+// shown returns the ban as it is shown.
+func (b *madeBan) shown() RecentBan {
+	r := RecentBan{Jail: b.ban.Jail.Name, IP: b.ban.ID.String(), Time: epoch(b.ban.AtNanos), Failures: b.ban.Failures, Regex: b.regex, Line: b.line}
+	if b.ban.UntilNanos != pipeline.Permanent {
+		until := epoch(b.ban.UntilNanos)
+		r.Until = &until
+	}
+	if b.ban.Ticket != nil {
+		r.Count = b.ban.Ticket.Count
+	}
+	if r.Line == "" {
+		r.Line = excerpt(lastMatch(&b.ban))
+	}
+	return r
+}
+
 // banned notes a new ban.
 func (m *meter) banned(b *pipeline.Ban) {
 	m.bans.Add(1)
-	r := RecentBan{Jail: b.Jail.Name, IP: b.ID.String(), Time: epoch(b.AtNanos), Failures: b.Failures, Regex: -1}
-	if b.UntilNanos != pipeline.Permanent {
-		until := epoch(b.UntilNanos)
-		r.Until = &until
-	}
-	if t := b.Ticket; t != nil {
-		r.Count = t.Count
-		if n := len(t.Matches); n > 0 {
-			r.Line = excerpt(strings.Clone(t.Matches[n-1]))
-		}
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	made := &m.recent[m.made%recentBans]
+	*made = madeBan{ban: *b, regex: -1}
 	if why := m.reasonOf(leakKey{b.Jail, b.ID}); why != nil {
-		r.Regex, r.Line = why.regex, excerpt(string(why.line))
+		made.regex, made.line = why.regex, excerpt(string(why.line))
 	}
-	if len(m.recent) == recentBans {
-		m.recent = append(m.recent[:0], m.recent[1:]...)
-	}
-	m.recent = append(m.recent, r)
+	m.made++
 }
 
 // last returns the last bans, the newest first, of one jail or of all.
@@ -137,9 +159,9 @@ func (m *meter) last(jail string) []RecentBan {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := []RecentBan{}
-	for _, r := range slices.Backward(m.recent) {
-		if jail == "" || r.Jail == jail {
-			out = append(out, r)
+	for i := m.made - 1; i >= max(m.made-recentBans, 0); i-- {
+		if b := &m.recent[i%recentBans]; jail == "" || b.ban.Jail.Name == jail {
+			out = append(out, b.shown())
 		}
 	}
 	return out
