@@ -59,22 +59,16 @@ func (w *Window) note(s *shard, k entryKey, f *Failure, p *Policy, anew bool) {
 	before := 0
 	switch {
 	case !has:
-		n = &note{lines: make([]string, 0, min(p.MaxMatches, 4))}
+		n = newNote(f, p)
+		s.notes.Add(k, n)
 	case anew:
 		before = n.bytes + noteCost
 		*n = note{lines: n.lines[:0]}
 	default:
 		before = n.bytes + noteCost
 	}
-	w.notes.dropped.Add(int64(n.addLine(f.Text, p.MaxMatches)))
-	if n.fields == nil && len(f.Fields) > 0 {
-		n.fields = make([]noted, 0, min(len(f.Fields), maxFields))
-	}
-	for i := range f.Fields {
-		n.addField(&f.Fields[i])
-	}
-	if !has {
-		s.notes.Add(k, n)
+	if has {
+		w.notes.dropped.Add(int64(n.add(f, p)))
 	}
 	over := w.notes.bytes.Add(int64(n.bytes+noteCost-before)) - w.notes.room
 	// The other shards are as full as this one: each frees what it takes.
@@ -84,6 +78,25 @@ func (w *Window) note(s *shard, k entryKey, f *Failure, p *Policy, anew bool) {
 		w.notes.bytes.Add(int64(-old.bytes - noteCost))
 		w.notes.dropped.Add(int64(len(old.lines)))
 	}
+}
+
+// newNote returns what is kept of an ID's first failure.
+func newNote(f *Failure, p *Policy) *note {
+	n := &note{lines: make([]string, 0, min(p.MaxMatches, 4, p.MaxRetry))}
+	n.add(f, p)
+	return n
+}
+
+// add keeps what a failure says and returns how many lines went for want of room.
+func (n *note) add(f *Failure, p *Policy) (dropped int) {
+	dropped = n.addLine(f.Text, p.MaxMatches)
+	if n.fields == nil && len(f.Fields) > 0 {
+		n.fields = make([]noted, 0, min(len(f.Fields), maxFields))
+	}
+	for i := range f.Fields {
+		n.addField(&f.Fields[i])
+	}
+	return dropped
 }
 
 // addLine adds the newest line and returns how many went for want of room.
@@ -125,10 +138,14 @@ func clip(text []byte, most int) string {
 
 // ticket takes what was kept of an ID that is banned now; nil where nothing is kept.
 func (w *Window) ticket(s *shard, k entryKey) *Ticket {
-	n := w.dropNote(s, k)
-	if n == nil {
-		return nil
+	if n := w.dropNote(s, k); n != nil {
+		return n.ticket()
 	}
+	return nil
+}
+
+// ticket returns the ticket that the note has come to.
+func (n *note) ticket() *Ticket {
 	t := &Ticket{Matches: n.lines, Count: 1}
 	if len(n.fields) > 0 {
 		t.Fields = make(map[string]string, len(n.fields))

@@ -8,8 +8,9 @@ import (
 
 const (
 	saveBans      = 50 * time.Millisecond // from the first event to the checkpoint
-	saveBurst     = 2 * time.Second       // the same at most, while bans come in bursts
-	burst         = 512                   // bans within saveBans that are one
+	saveBurst     = 3 * time.Second       // the same at most, while a burst goes on
+	burst         = 512                   // bans within saveBans that begin one
+	lull          = 64                    // it goes on while within saveBans more than that come
 	savePositions = 5 * time.Second       // the same where only positions have moved
 	saveAgain     = time.Second           // the same for a store that failed
 	maxUnsaved    = 1 << 20               // events kept for a store that fails
@@ -60,15 +61,19 @@ func (s *saver) run(ctx context.Context) {
 func (s *saver) gather(ctx context.Context) bool {
 	t := time.NewTicker(saveBans)
 	defer t.Stop()
-	for before, waited := 0, time.Duration(0); waited < saveBurst; waited += saveBans {
+	before, quiet := 0, 1
+	for waited := time.Duration(0); waited < saveBurst && quiet < 2; waited += saveBans {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			return false
 		}
 		events := s.p.cfg.Ledger.unsaved()
-		if events-before < burst {
-			break
+		switch {
+		case waited == 0 && events >= burst, waited > 0 && events-before > lull:
+			quiet = 0
+		default:
+			quiet++ // twice in a burst: a busy machine's ticks come late, and then at once
 		}
 		before = events
 	}

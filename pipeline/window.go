@@ -146,7 +146,9 @@ func (w *Window) Add(f *Failure) (Ban, bool) {
 	if !single && c.more == nil {
 		c.more = &more{id: f.ID}
 	}
-	if w.notes.room > 0 && p.MaxMatches > 0 && (has || !crowded || c.count > 0) {
+	noted := w.notes.room > 0 && p.MaxMatches > 0 && (has || !crowded || c.count > 0)
+	atOnce := c.count == 0 && max(f.Count, 1) >= p.MaxRetry // what it says goes into the ticket alone
+	if noted && !atOnce {
 		w.note(s, k, f, p, c.count == 0)
 	}
 	if !c.add(p, f.AtNanos, max(f.Count, 1)) {
@@ -162,6 +164,9 @@ func (w *Window) Add(f *Failure) (Ban, bool) {
 		}
 		b := c.ban(f.Jail, f.ID, p)
 		b.Ticket = w.ticket(s, k)
+		if noted && atOnce {
+			b.Ticket = newNote(f, p).ticket()
+		}
 		return b, true
 	case has:
 		s.set.use(at, c)

@@ -27,7 +27,8 @@ type change struct {
 // scratch is memory that Apply uses again.
 type scratch struct {
 	changes []change
-	slots   []int // per order: its change, −1 without
+	raw     []change // as the orders came
+	slots   []int    // per order: its change, −1 without
 	index   []int
 	full    []*set // those with full set
 }
@@ -94,7 +95,10 @@ func (n *NFTables) answer(orders []pipeline.Order, changes []change) {
 func (n *NFTables) changes(nowNanos int64, orders []pipeline.Order) []change {
 	w := &n.scratch
 	w.changes, w.slots, w.index = w.changes[:0], w.slots[:0], w.index[:0]
-	unsorted := make([]change, len(orders))
+	if cap(w.raw) < len(orders) {
+		w.raw = make([]change, len(orders))
+	}
+	unsorted := w.raw[:len(orders)]
 	for i := range orders {
 		w.slots = append(w.slots, -1)
 		c, err := n.change(nowNanos, &orders[i])
@@ -179,16 +183,19 @@ func (n *NFTables) change(nowNanos int64, o *pipeline.Order) (change, error) {
 // groups yields the runs of changes that concern one set.
 func groups(changes []change) func(yield func(*set, []edit) bool) {
 	return func(yield func(*set, []edit) bool) {
-		var edits []edit
-		for i := range changes {
-			edits = append(edits, changes[i].edit)
-			if i+1 < len(changes) && changes[i+1].set == changes[i].set {
-				continue
+		for len(changes) > 0 {
+			s, n := changes[0].set, 1
+			for n < len(changes) && changes[n].set == s {
+				n++
 			}
-			if !yield(changes[i].set, edits) {
+			edits := make([]edit, n)
+			for i := range edits {
+				edits[i] = changes[i].edit
+			}
+			if !yield(s, edits) {
 				return
 			}
-			edits = nil
+			changes = changes[n:]
 		}
 	}
 }
@@ -288,8 +295,8 @@ func (n *NFTables) leaveSet(nowNanos int64, changes []change, s *set, err error)
 func (n *NFTables) try(nowNanos int64, changes []change) error {
 	t := new(tx)
 	var absent []*set
-	for s := range groups(changes) {
-		if !s.present {
+	for i := range changes {
+		if s := changes[i].set; !s.present && (i == 0 || s != changes[i-1].set) {
 			absent = append(absent, s)
 		}
 	}

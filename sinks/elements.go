@@ -22,6 +22,9 @@ type element struct {
 	end     bool // of a range: the first address after it
 }
 
+// largestElement is the size of an element's attributes with an IPv6 key, and more.
+const largestElement = 64
+
 // elementList writes elements into as many messages as they need.
 type elementList struct {
 	t      *tx
@@ -30,14 +33,14 @@ type elementList struct {
 	setID  uint32 // of an anonymous set in this transaction, else 0
 	kind   uint16 // NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM or msgDestroySetElem
 	keyLen int
+	more   int // elements that are still to come, as far as is known
 	data   []byte
 	list   int // where the list of elements starts in data
 }
 
 // add appends one element; a message that is full is closed and another begun.
 func (l *elementList) add(e element) {
-	const largest = 64 // an element's attributes with an IPv6 key
-	if l.data != nil && len(l.data)-l.list > maxElements-largest {
+	if l.data != nil && len(l.data)-l.list > maxElements-largestElement {
 		l.close()
 	}
 	if l.data == nil {
@@ -56,10 +59,12 @@ func (l *elementList) add(e element) {
 		b = appendUint64(b, unix.NFTA_SET_ELEM_TIMEOUT, uint64(e.timeout.Milliseconds()))
 	}
 	l.data = closeNest(b, start)
+	l.more--
 }
 
 func (l *elementList) open() {
-	b := appendName(message(l.tb), unix.NFTA_SET_ELEM_LIST_TABLE, l.tb.name)
+	room := 128 + 2*len(l.set) + min(max(l.more, 1)*(24+l.keyLen), maxElements)
+	b := appendName(append(make([]byte, 0, room), message(l.tb)...), unix.NFTA_SET_ELEM_LIST_TABLE, l.tb.name)
 	b = appendName(b, unix.NFTA_SET_ELEM_LIST_SET, l.set)
 	if l.setID != 0 {
 		b = appendUint32(b, unix.NFTA_SET_ELEM_LIST_SET_ID, l.setID)

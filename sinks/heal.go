@@ -141,6 +141,7 @@ func (l load) write(t *tx, items []segment, nowNanos int64, f features) {
 		}
 		closeLists(remove)
 	}
+	add.more = len(items)
 	for _, item := range items {
 		if l.set.kind.interval() {
 			l.set.segment(item, nowNanos, add)

@@ -177,6 +177,7 @@ func (s *set) write(t *tx, changes []edit, nowNanos int64, f features) []edit {
 		}
 	}
 	closeLists(remove)
+	add.more = len(changes)
 	for _, c := range changes {
 		if c.untilNanos != 0 {
 			add.add(element{key: c.first, timeout: s.timeout(c.untilNanos, nowNanos)})
