@@ -10,7 +10,7 @@ LDFLAGS := -X main.version=$(VERSION)
 TEST_PACKAGES := fail2ban nftables iproute2 openssh-server openssh-client sshpass systemd-journal-remote python3 ripgrep \
 	postfix dovecot-imapd rsyslog swaks libio-socket-inet6-perl
 # What only the long proofs need.
-SOAK_PACKAGES := lintian rpm debootstrap systemd-container
+SOAK_PACKAGES := lintian rpm debootstrap systemd-container qemu-system-x86 busybox-static iptables
 
 .PHONY: all build run test soak bench bench-latency bench-peers package ci deps clean
 
@@ -37,7 +37,7 @@ test: deps
 
 soak: deps
 	@.ci/install $(TEST_PACKAGES) $(SOAK_PACKAGES)
-	F2BPIPE_SOAK=1 F2BPIPE_REQUIRE_NETNS=1 F2BPIPE_REQUIRE_SHARED=1 F2BPIPE_REQUIRE_FAIL2BAN=1 $(GO) test -count=1 -timeout 60m -v ./... | grep -v '^=== '
+	F2BPIPE_KERNEL="$$(.ci/kernel)" F2BPIPE_SOAK=1 F2BPIPE_REQUIRE_NETNS=1 F2BPIPE_REQUIRE_SHARED=1 F2BPIPE_REQUIRE_FAIL2BAN=1 $(GO) test -count=1 -timeout 60m -v ./... | grep -v '^=== '
 
 bench:
 	@mkdir -p bench/results

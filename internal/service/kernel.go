@@ -31,6 +31,15 @@ func (s *Service) openKernel() (pipeline.Sink, error) {
 	return nft, nil
 }
 
+// lookAtKernel finds out how bans can be enforced. It comes before the sandbox is
+// entered: where there is no nf_tables, iptables may have to load the kernel's
+// modules, which nobody inside may.
+func (s *Service) lookAtKernel() {
+	if s.nft != nil {
+		s.nft.Look()
+	}
+}
+
 // settling is the time for lines to be read again whose bans a crash kept from
 // the store: their elements stand in the kernel and are somebody's ban.
 const settling = 3 * time.Second
@@ -39,7 +48,6 @@ const settling = 3 * time.Second
 // nobody's ban any more, once the bans that were restored have gone in and the
 // logs have been read on.
 func (s *Service) reconcile(ctx context.Context) {
-	s.nft.Look()
 	select {
 	case <-s.gate.restored:
 	case <-ctx.Done():

@@ -267,6 +267,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		err = s.takeUp(ctx)
 	}
 	if err == nil {
+		s.lookAtKernel()
 		err = s.confine()
 	}
 	if err != nil {
