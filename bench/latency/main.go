@@ -79,6 +79,9 @@ func run(o options) error {
 			return fmt.Errorf("f2bpipe with %s: %w", action, err)
 		}
 	}
+	if err := measureSink(o); err != nil {
+		return fmt.Errorf("the sink alone: %w", err)
+	}
 	if err := measureNft(o); err != nil {
 		return fmt.Errorf("nft -f: %w", err)
 	}
