@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -168,7 +169,11 @@ func TestHealingMany(t *testing.T) {
 	if err != nil || len(elements) != n {
 		t.Fatalf("%d elements, %v", len(elements), err)
 	}
-	if took > 5*time.Second {
+	patience := 5 * time.Second // of a busy machine
+	if os.Getenv("F2BPIPE_SOAK") == "1" {
+		patience = time.Second
+	}
+	if took > patience {
 		t.Errorf("took %v", took)
 	}
 }
