@@ -1,7 +1,6 @@
 package packaging
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,21 +50,28 @@ func newBox(t *testing.T) *box {
 	testenv.NeedNamespaces(t)
 	dir := t.TempDir()
 	cmd := exec.Command("unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "sh", "-c", boxSetup, "box", dir)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	// A file, not a buffer: it is read while the process may still write.
+	said, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	cmd.Stderr = said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	b := &box{t: t}
+	var stderr string
 	b.until(10*time.Second, "the box is there", func() bool {
+		stderr = read(t, said.Name())
 		children, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/task/" + strconv.Itoa(cmd.Process.Pid) + "/children")
 		b.pid = strings.TrimSpace(string(children))
 		_, err := os.Stat("/proc/" + b.pid + "/root/run/ready")
-		return b.pid != "" && err == nil || cmd.ProcessState != nil
+		return b.pid != "" && err == nil || stderr != ""
 	})
-	if stderr.Len() > 0 {
-		t.Fatalf("box: %s", stderr.String())
+	if stderr != "" {
+		t.Fatalf("box: %s", stderr)
 	}
 	return b
 }
