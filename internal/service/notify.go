@@ -14,8 +14,12 @@ import (
 	"github.com/f2bpipe/f2bpipe/internal/logtarget"
 )
 
-// statusEvery is the time between two STATUS lines for systemd.
-const statusEvery = 10 * time.Second
+// statusEvery is the time between two STATUS lines for systemd, and inForceWithin
+// how long the restored bans may keep it from being told that we are ready.
+const (
+	statusEvery   = 10 * time.Second
+	inForceWithin = 15 * time.Second
+)
 
 // tell sends a state to the service manager, where one has started us
 // (sd_notify(3), NOTIFY_SOCKET).
@@ -25,8 +29,8 @@ func (s *Service) tell(state string) {
 	}
 }
 
-// report tells the service manager that the service is ready, how it is, and at
-// the end that it stops. Where the manager wants a sign of life (WATCHDOG_USEC)
+// report tells the service manager that the service is ready, its restored bans
+// in force, how it is, and at the end that it stops. Where the manager wants a sign of life (WATCHDOG_USEC)
 // it gets one twice as often as it asks; the status before each is made from
 // what every stage holds, so that a stage that hangs lets the watchdog bark.
 func (s *Service) report(ctx context.Context) {
@@ -40,6 +44,7 @@ func (s *Service) report(ctx context.Context) {
 	} else if watchdog > 0 {
 		every, sign = min(every, watchdog/2), "\n"+daemon.SdNotifyWatchdog
 	}
+	s.awaitInForce(ctx)
 	s.tell(daemon.SdNotifyReady + "\nSTATUS=" + s.summary())
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -51,6 +56,23 @@ func (s *Service) report(ctx context.Context) {
 			s.tell(daemon.SdNotifyStopping + "\nSTATUS=stopping")
 			return
 		}
+	}
+}
+
+// awaitInForce waits until the sink has looked at every restored ban: what is
+// ordered behind a unit of ours may bring the network up. A sink that does not
+// come to an end holds nothing up for ever.
+func (s *Service) awaitInForce(ctx context.Context) {
+	if s.nft == nil {
+		return
+	}
+	late := time.NewTimer(inForceWithin)
+	defer late.Stop()
+	select {
+	case <-s.gate.restored:
+	case <-late.C:
+		s.log.Warn("ready before every restored ban is in the kernel", "waited", inForceWithin)
+	case <-ctx.Done():
 	}
 }
 
