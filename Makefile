@@ -1,17 +1,19 @@
 # f2bpipe: `make run` and `make test` are all that a fresh machine with Go and make needs.
 
 GO      ?= go
-SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
-# sdjournal needs cgo and libsystemd's headers; the rest builds without.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -X main.version=$(VERSION)
 
+# What the build needs: libsystemd is reached by cgo, Go's modules by https.
+BUILD_PACKAGES := ca-certificates gcc libc6-dev libsystemd-dev pkg-config
 # What the tests run against: the real things.
 TEST_PACKAGES := fail2ban nftables iproute2 openssh-server openssh-client sshpass systemd-journal-remote python3 ripgrep \
-	postfix dovecot-imapd rsyslog swaks libio-socket-inet6-perl
+	procps postfix dovecot-imapd rsyslog swaks libio-socket-inet6-perl
 # What only the long proofs need.
 SOAK_PACKAGES := lintian rpm debootstrap systemd-container qemu-system-x86 busybox-static iptables
 
+# What is installed is what the build then finds.
+.NOTPARALLEL:
 .PHONY: all build run test soak bench bench-latency bench-peers package ci deps clean
 
 all: build
@@ -25,7 +27,7 @@ FORCE:
 
 # deps installs what is missing and says what it installs. Nothing to do is silent.
 deps:
-	@.ci/install libsystemd-dev pkg-config
+	@.ci/install $(BUILD_PACKAGES)
 
 run: deps build
 	@.ci/demo

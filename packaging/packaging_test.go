@@ -62,6 +62,7 @@ func TestUnitsAreValid(t *testing.T) {
 		}
 	}
 	write("f2bpipe.service", regexp.MustCompile(`(?m)^Documentation=.*`).ReplaceAllString(read(t, "systemd/f2bpipe.service"), ""))
+	write("f2bpipe.service.d/early.conf", read(t, "systemd/early.conf"))
 	write("f2bpipe.service.d/fail2ban.conf", read(t, "systemd/fail2ban.conf"))
 	options := regexp.MustCompile(`(?m)^#([A-Z]\w+=)`).ReplaceAllString(read(t, "systemd/actions.conf"), "$1")
 	if !strings.Contains(options, "\nNoNewPrivileges=no\n") {

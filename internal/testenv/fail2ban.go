@@ -50,7 +50,7 @@ func StartFail2ban(t testing.TB, dir string) (stop func()) {
 	t.Helper()
 	Python(t)
 	cmd := exec.Command("/usr/bin/fail2ban-server", "-c", dir, "-s", dir+"/s", "-p", dir+"/pid", "-xf", "start")
-	cmd.Env = append(os.Environ(), "TZ=UTC")
+	cmd.Env = append(os.Environ(), utc...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +71,10 @@ func StartFail2ban(t testing.TB, dir string) (stop func()) {
 	}
 	return stop
 }
+
+// utc is the environment in which fail2ban shows the same everywhere: times, and
+// the encoding that it calls UTF-8 or utf-8 by the locale.
+var utc = []string{"TZ=UTC", "LC_ALL=C.UTF-8"}
 
 //go:embed ask.py
 var askScript string
@@ -94,7 +98,7 @@ type Asked struct {
 func NewAsker(t testing.TB, socket, conf string) *Asker {
 	t.Helper()
 	cmd := exec.Command(Python(t), "-c", askScript, socket, conf)
-	cmd.Env = append(os.Environ(), "TZ=UTC")
+	cmd.Env = append(os.Environ(), utc...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	in, err := cmd.StdinPipe()
