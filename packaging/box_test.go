@@ -167,9 +167,20 @@ func link(a, b *box) {
 	}
 }
 
+// scratch is a folder for what all tests use. It goes with the last of them.
+var scratch = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "f2bpipe-packaging")
+	if err == nil {
+		made.Store(&dir)
+	}
+	return dir, err
+})
+
+var made atomic.Pointer[string]
+
 // built is the program, built once for all tests.
 var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "f2bpipe-packaging")
+	dir, err := scratch()
 	if err != nil {
 		return "", err
 	}
@@ -181,13 +192,10 @@ var built = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-var building atomic.Bool
-
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if building.Load() {
-		path, _ := built()
-		_ = os.RemoveAll(filepath.Dir(path))
+	if dir := made.Load(); dir != nil {
+		_ = os.RemoveAll(*dir)
 	}
 	os.Exit(status)
 }
@@ -195,7 +203,6 @@ func TestMain(m *testing.M) {
 // program builds f2bpipe.
 func program(t *testing.T) string {
 	t.Helper()
-	building.Store(true)
 	path, err := built()
 	if err != nil {
 		t.Fatal(err)

@@ -136,12 +136,7 @@ func TestPackage(t *testing.T) {
 	}
 	testenv.NeedTool(t, "lintian")
 	testenv.NeedTool(t, "rpm")
-	out := t.TempDir()
-	build := exec.Command("./build")
-	build.Env = append(os.Environ(), "OUT="+out, "VERSION=1.2.3")
-	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v: %s", err, text)
-	}
+	out := packages(t)
 	debs, _ := filepath.Glob(filepath.Join(out, "*.deb"))
 	rpms, _ := filepath.Glob(filepath.Join(out, "*.rpm"))
 	if len(debs) != 2 || len(rpms) != 2 {

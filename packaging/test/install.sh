@@ -1,81 +1,17 @@
 #!/bin/bash
-# install.sh DIST [BASE]: the whole life of the packages in DIST (made by `make
+# install.sh DIST: the whole life of the packages in DIST (made by `make
 # package`) on a Debian of its own that boots systemd: beside fail2ban's
 # configuration, bans and edits, through installation, purge of the old package,
-# upgrade and the way back. BASE is where the Debian root is kept for the next
-# time; it is made by debootstrap. Needs root, debootstrap and systemd-container,
-# takes some minutes, writes nothing outside of BASE and a temporary folder.
+# upgrade and the way back.
 set -euo pipefail
 
-dist=$(realpath "${1:?usage: install.sh DIST [BASE]}")
-base=${2:-/var/tmp/f2bpipe-debian}
-mirror=${MIRROR:-http://deb.debian.org/debian}
-work=$(mktemp -d)
-root=$work/root
-nspawn=
-
-finish() {
-	status=$?
-	if [ -n "$nspawn" ]; then
-		kill "$nspawn" 2>/dev/null || true
-		wait "$nspawn" 2>/dev/null || true
-	fi
-	umount -R "$root" "$work/mem" 2>/dev/null || true
-	rm -rf --one-file-system "$work"
-	exit $status
-}
-trap finish EXIT
-
-step() { printf '\n== %s\n' "$*"; }
-die() {
-	echo "FAILED: $*" >&2
-	inside journalctl --no-pager -n 40 -u f2bpipe -u fail2ban >&2 || true
-	inside tail -n 40 /var/log/fail2ban.log >&2 || true
-	exit 1
-}
-inside() { nsenter -t "$leader" -a env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TZ=UTC LC_ALL=C "$@"; }
-# has TEXT COMMAND…: its output has the text.
-has() {
-	local want=$1 said
-	shift
-	said=$(inside "$@" 2>&1) || true
-	[[ $said == *"$want"* ]] || die "$*: no '$want' in: $said"
-	echo "ok: $*: $want"
-}
-hasnot() {
-	local unwanted=$1 said
-	shift
-	said=$(inside "$@" 2>&1) || true
-	[[ $said != *"$unwanted"* ]] || die "$*: '$unwanted' in: $said"
-	echo "ok: $*: no $unwanted"
-}
-# until_has waits: something else brings it about.
-until_has() {
-	local want=$1 said n
-	shift
-	for n in $(seq 100); do
-		said=$(inside "$@" 2>&1) || true
-		[[ $said == *"$want"* ]] && { echo "ok: $*: $want"; return; }
-		read -rt 0.2 <> <(:) || true
-	done
-	die "$*: never '$want', but: $said"
-}
-apt() { inside apt-get -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@" </dev/null 2>&1 | sed 's/^/    /'; }
+dist=$(realpath "${1:?usage: install.sh DIST}")
+. "$(dirname "$0")/lib.sh"
 
 step "a Debian with fail2ban"
-if [ ! -e "$base/etc/fail2ban/jail.conf" ]; then
-	debootstrap --variant=minbase --include=systemd,systemd-sysv,init-system-helpers,dbus,nftables,iproute2,netbase,fail2ban,python3-systemd,logrotate,procps bookworm "$base" "$mirror" >"$work/debootstrap.log" || {
-		tail -5 "$work/debootstrap.log"
-		exit 1
-	}
-fi
+booting
 (cd "$base/var/cache/apt/archives" && ls fail2ban_*.deb >/dev/null 2>&1 || apt-get -qq download fail2ban)
-# The root is the base under memory.
-mkdir "$root" "$work/mem"
-mount -t tmpfs tmpfs "$work/mem"
-mkdir "$work/mem/up" "$work/mem/work"
-mount -t overlay overlay -o "lowerdir=$base,upperdir=$work/mem/up,workdir=$work/mem/work" "$root"
-: >"$root/etc/machine-id"
+over
 mkdir "$root/pkg"
 cp "$dist"/*.deb "$base"/var/cache/apt/archives/fail2ban_*.deb "$root/pkg/"
 # An upgrade: the same with a later version.
@@ -109,15 +45,7 @@ sed -i 's/^maxretry = 5/maxretry = 7/' "$root/etc/fail2ban/jail.conf"
 : >"$root/var/log/auth.log"
 : >"$root/var/log/mine.log"
 
-SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn -D "$root" --register=no --keep-unit --boot --private-network --console=pipe --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" </dev/null >"$work/boot.log" 2>&1 &
-nspawn=$!
-leader=
-for _ in $(seq 150); do
-	leader=$(cat "/proc/$nspawn/task/$nspawn/children" 2>/dev/null | tr -d ' ') || true
-	[ -n "$leader" ] && inside systemctl is-active -q multi-user.target 2>/dev/null && break
-	read -rt 0.2 <> <(:) || true
-done
-[ -n "$leader" ] || { cat "$work/boot.log"; exit 1; }
+boot
 
 step "fail2ban bans"
 inside systemctl restart fail2ban

@@ -1,0 +1,86 @@
+#!/bin/bash
+# image.sh: builds packaging/docker/Dockerfile by buildah, without a daemon, and
+# runs the image as compose.beside.yaml does: NET_ADMIN and DAC_READ_SEARCH and
+# nothing else, a root that cannot be written, in a network namespace of its own.
+# The images that it begins with are stand-ins: Debian 12's minimum by
+# debootstrap, and the same with this machine's Go.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+base bare make
+storage() { buildah --root "$work/storage" --runroot "$work/runroot" --storage-driver vfs "$@"; }
+
+step "the images that it begins with"
+storage from --name minimum scratch >/dev/null
+storage add -q minimum "$base" / >/dev/null
+storage commit -q minimum docker.io/library/debian:bookworm-slim >/dev/null
+(cd "$source" && go mod download)
+modules=$(go env GOMODCACHE)/cache/download
+# The tools that the image has besides Go are not needed.
+storage config --env PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+	--env GOPROXY="file:///modules,$(go env GOPROXY)" --env GOSUMDB="$(go env GOSUMDB)" --env GOTOOLCHAIN=local minimum
+storage commit -q minimum "docker.io/library/$(sed -n 's/^FROM \(golang:[^ ]*\) AS build$/\1/p' "$source/packaging/docker/Dockerfile")" >/dev/null
+
+step "docker build"
+storage bud -q --isolation chroot --pull-never --ignorefile "$source/packaging/docker/Dockerfile.dockerignore" \
+	--volume "$(go env GOROOT):/usr/local/go:ro" --volume "$modules:/modules:ro" \
+	--build-arg VERSION=1.2.3 -f "$source/packaging/docker/Dockerfile" -t f2bpipe "$source"
+storage inspect --type image --format '{{.OCIv1.Config.Cmd}} {{.OCIv1.Config.StopSignal}} {{.OCIv1.Config.Volumes}}' f2bpipe
+storage from --name runs --pull-never f2bpipe >/dev/null
+image=$(storage mount runs)
+du -sh "$image"
+for name in fail2ban-client fail2ban-server fail2ban-regex; do
+	chroot "$image" "$name" --version >/dev/null || die "$name does not run"
+done
+[[ $(chroot "$image" f2bpipe version) == *1.2.3* ]] || die "f2bpipe version: $(chroot "$image" f2bpipe version)"
+
+step "docker compose up"
+mkdir -p "$work/state" "$work/logs"
+: >"$work/logs/mail.log"
+cat >"$work/container.sh" <<'INSIDE'
+set -e
+mount --make-rprivate /
+mount --bind "$1" "$1"
+cd "$1"
+mount -t proc proc proc
+for d in null zero full random urandom; do : >dev/$d; mount --bind /dev/$d dev/$d; done
+mkdir -p var/log/mail
+mount --bind "$2/state" var/lib/fail2ban
+mount --bind -o ro "$2/logs" var/log/mail
+: >etc/fail2ban/jail.local
+mount --bind -o ro "$3/jail.local" etc/fail2ban/jail.local
+mount -o remount,bind,ro .
+mount -t tmpfs tmpfs run/fail2ban
+mount -t tmpfs tmpfs tmp
+ip link set lo up
+exec chroot . setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,+net_admin,+dac_read_search fail2ban-server -xf --logtarget=STDOUT start
+INSIDE
+unshare --mount --net --uts --ipc --pid --fork --kill-child sh "$work/container.sh" "$image" "$work" "$source/packaging/docker" >"$work/out" 2>&1 &
+container=$!
+ended() { kill "$container" 2>/dev/null || true; }
+first() { tr -d ' ' <"/proc/$container/task/$container/children"; }
+run() { nsenter -t "$(first)" -m -n -p -r -w env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+trap 'ended; finish' EXIT
+for n in $(seq 100); do
+	run fail2ban-client ping >/dev/null 2>&1 && break
+	read -rt 0.2 <> <(:) || true
+done
+run fail2ban-client ping || { cat "$work/out"; die "it does not answer"; }
+run fail2ban-client status
+[ "$(run fail2ban-client set custom banip 192.0.2.7 2001:db8::/48)" = 2 ] || die "no ban by hand: $(cat "$work/out")"
+run nft list set inet f2b-table addr-set-custom | grep -F 192.0.2.7
+for n in 1 2 3 4 5 6; do
+	echo "$(date -u +%Y-%m-%dT%H:%M:%S.000000+00:00) mail postfix/submissions/smtpd[1]: warning: unknown[192.0.2.8]: SASL PLAIN authentication failed: (reason unavailable), sasl_username=a@b.test" >>"$work/logs/mail.log"
+done
+for n in $(seq 100); do
+	run fail2ban-client get postfix banned 2>/dev/null | grep -qF 192.0.2.8 && break
+	read -rt 0.2 <> <(:) || true
+done
+run nft list set inet f2b-table addr-set-postfix | grep -F 192.0.2.8 || { cat "$work/out"; die "no ban by the log"; }
+ls "$work/state" | grep -qxF fail2ban.sqlite3 || die "the state is not in its volume"
+kill -TERM "$(first)"
+wait "$container" || true
+grep -qF 192.0.2.8 "$work/out" || die "the log is not on stdout"
+storage umount runs >/dev/null
+echo
+echo "PASS"
