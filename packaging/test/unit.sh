@@ -19,10 +19,11 @@ cat >"$root/etc/f2bpipe/jail.local" <<'CONF'
 bantime = 1d
 maxretry = 1
 filter = mine
-ignoreip = 127.0.0.1/8 never.answers.example
 logpath = /var/log/%(__name__)s.log
 [plain]
 enabled = true
+# Nobody answers for a name here.
+ignoreip = 127.0.0.1/8 trusted.example
 action = nftables[type=allports, blocktype=drop]
 [entries]
 enabled = true
