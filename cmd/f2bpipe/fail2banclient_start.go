@@ -193,8 +193,12 @@ func (t *theirs) restart(ctx context.Context, out *bufio.Writer) bool {
 	if !t.show([]string{"stop"}, nil, nil) {
 		return false
 	}
-	// The server before hangs up when it has closed its sockets.
-	if _, err := client.Call(ctx, []any{"ping"}); err == nil || ctx.Err() != nil {
+	// The server before hangs up when it has closed its sockets. Until then it
+	// may still answer one that comes just now.
+	for err == nil {
+		_, err = client.Call(ctx, []any{"ping"})
+	}
+	if ctx.Err() != nil {
 		return t.fail("Could not stop server")
 	}
 	if !t.waitFor(ctx, true) {
