@@ -29,7 +29,7 @@ func (d *Dispatcher) status(ctx context.Context, name string, c command) (any, e
 		Tuple{"Jail list", strings.Join(pythonSorted(jails), ", ")},
 	}
 	if len(c) == 0 {
-		return reply, nil
+		return append(reply, notEnforced(d.Verbs.NotEnforced(ctx))...), nil
 	}
 	all := Dict{}
 	for _, jail := range pythonSorted(jails) {
@@ -43,6 +43,15 @@ func (d *Dispatcher) status(ctx context.Context, name string, c command) (any, e
 		all = append(all, Pair{jail, s})
 	}
 	return append(reply, all), nil
+}
+
+// notEnforced is a line that fail2ban's status does not have, behind those that
+// it has: who looks for one of them, by its label or its place, finds it there.
+func notEnforced(why string) []any {
+	if why == "" {
+		return nil
+	}
+	return []any{Tuple{"Not enforced", why}}
 }
 
 // vanished tells that a jail which was listed has been stopped since.
@@ -83,6 +92,7 @@ func (d *Dispatcher) jailStatus(ctx context.Context, jail, flavor string) (any, 
 		actions = append(actions, Tuple{"Banned ASN list", originList(s.ASNs)},
 			Tuple{"Banned Country list", originList(s.Countries)}, Tuple{"Banned RIR list", originList(s.Registries)})
 	}
+	actions = append(actions, notEnforced(s.NotEnforced)...)
 	return []any{
 		Tuple{"Filter", []any{
 			Tuple{"Currently failed", s.FailedNow},

@@ -22,6 +22,8 @@ type fakeService struct {
 	reloads []ReloadOptions
 	stopped chan struct{}
 	errors  []string
+
+	notEnforced string
 }
 
 type fakeJail struct {
@@ -64,6 +66,12 @@ func (f *fakeService) JailNames(context.Context) ([]string, error) {
 	return slices.Clone(f.names), nil
 }
 
+func (f *fakeService) NotEnforced(context.Context) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.notEnforced
+}
+
 func (f *fakeService) JailStatus(_ context.Context, jail string, detail Detail) (JailStatus, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,7 +82,7 @@ func (f *fakeService) JailStatus(_ context.Context, jail string, detail Detail) 
 	s := j.status
 	s.Files = j.settings.LogPaths
 	s.JournalMatch = j.settings.JournalMatch
-	s.BannedNow = len(j.bans)
+	s.BannedNow, s.NotEnforced = len(j.bans), f.notEnforced
 	if detail >= WithBans {
 		for _, b := range j.bans {
 			s.Banned = append(s.Banned, b.ID)

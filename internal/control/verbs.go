@@ -43,6 +43,8 @@ type Lifecycle interface {
 type Jails interface {
 	// JailNames lists the jails in the order in which they were made.
 	JailNames(ctx context.Context) ([]string, error)
+	// NotEnforced says why the kernel has no bans; empty: it has.
+	NotEnforced(ctx context.Context) string
 	// JailStatus returns the state of one jail; detail says what it must hold.
 	JailStatus(ctx context.Context, jail string, detail Detail) (JailStatus, error)
 	// AddJail makes a jail that does not run yet.
@@ -73,6 +75,7 @@ type JailStatus struct {
 	JournalMatch                [][]string // alternatives, each of matches that must all fit
 	BannedNow, BannedTotal      int
 	Banned                      []string // IDs in order of their bans; from WithBans on
+	NotEnforced                 string   // why the kernel has no ban of it; empty: it has, or is not asked to
 	ASNs, Countries, Registries []string // with WithOrigins; nil: could not be found out
 }
 

@@ -50,7 +50,7 @@ func (v verbs) byName(name string) (*jail, error) {
 }
 
 // JailStatus implements control.Jails.
-func (v verbs) JailStatus(_ context.Context, name string, detail control.Detail) (control.JailStatus, error) {
+func (v verbs) JailStatus(ctx context.Context, name string, detail control.Detail) (control.JailStatus, error) {
 	j, err := v.byName(name)
 	if err != nil {
 		return control.JailStatus{}, err
@@ -65,7 +65,21 @@ func (v verbs) JailStatus(_ context.Context, name string, detail control.Detail)
 			out.Banned = append(out.Banned, b.ID.String())
 		}
 	}
+	if j.drop != nil {
+		out.NotEnforced = v.NotEnforced(ctx)
+	}
 	return out, nil
+}
+
+// NotEnforced implements control.Jails. A dry run is not asked to enforce.
+func (v verbs) NotEnforced(context.Context) string {
+	if v.nft == nil {
+		return ""
+	}
+	if ok, why := v.enforced(); !ok {
+		return why
+	}
+	return ""
 }
 
 // shownBackend is what a jail reads its lines with, as fail2ban names it.
