@@ -118,13 +118,10 @@ func (l *loader) judgeMain(m *Main) {
 		d = 24 * time.Hour
 	}
 	m.DBPurgeAge = d
-	if v := m.AllowIPv6; !strings.EqualFold(v.Text, "auto") {
+	// Every docker-mailserver says "auto;".
+	if v := m.AllowIPv6; !strings.EqualFold(strings.Trim(v.Text, "; \t"), "auto") {
 		if _, known := parseBool(v.Text); !known {
-			hint := ""
-			if strings.EqualFold(strings.Trim(v.Text, "; \t"), "auto") {
-				hint = "taken for auto"
-			}
-			report(Warning, "allowipv6", v, "expected auto, yes or no", hint)
+			report(Warning, "allowipv6", v, "expected auto, yes or no", "")
 		}
 	}
 	if v := m.StackSize; v.IsSet() {
