@@ -8,7 +8,7 @@ LDFLAGS := -X main.version=$(VERSION)
 BUILD_PACKAGES := ca-certificates gcc libc6-dev libsystemd-dev pkg-config
 # What the tests run against: the real things.
 TEST_PACKAGES := fail2ban nftables iproute2 openssh-server openssh-client sshpass systemd-journal-remote python3 ripgrep \
-	procps postfix dovecot-imapd rsyslog swaks libio-socket-inet6-perl python3-yaml
+	procps postfix dovecot-imapd rsyslog swaks libio-socket-inet6-perl python3-yaml logrotate
 # What only the long proofs need.
 SOAK_PACKAGES := lintian rpm debootstrap systemd-container buildah docker-compose qemu-system-x86 busybox-static iptables
 

@@ -22,10 +22,13 @@ storage config --env PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/
 storage commit -q minimum "docker.io/library/$(sed -n 's/^FROM \(golang:[^ ]*\) AS build$/\1/p' "$source/packaging/docker/Dockerfile")" >/dev/null
 
 step "docker build"
-storage bud -q --isolation chroot --pull-never --ignorefile "$source/packaging/docker/Dockerfile.dockerignore" \
+storage bud -q --format docker --isolation chroot --pull-never --ignorefile "$source/packaging/docker/Dockerfile.dockerignore" \
 	--volume "$(go env GOROOT):/usr/local/go:ro" --volume "$modules:/modules:ro" \
 	--build-arg VERSION=1.2.3 -f "$source/packaging/docker/Dockerfile" -t f2bpipe "$source"
-storage inspect --type image --format '{{.OCIv1.Config.Cmd}} {{.OCIv1.Config.StopSignal}} {{.OCIv1.Config.Volumes}}' f2bpipe
+storage inspect --type image f2bpipe >"$work/image.json"
+for want in '"fail2ban-client",' '"ping"' '"SIGTERM"' '"/var/lib/fail2ban": {}'; do
+	grep -qF "$want" "$work/image.json" || die "the image says nothing of $want"
+done
 storage from --name runs --pull-never f2bpipe >/dev/null
 image=$(storage mount runs)
 du -sh "$image"
