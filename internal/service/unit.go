@@ -2,7 +2,10 @@ package service
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -36,7 +39,8 @@ func loadedUnit() unitLimits {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "systemctl", "show", UnitName, "-p",
-		"LoadState,NoNewPrivileges,ProtectSystem,ReadWritePaths,ProtectHome,PrivateTmp,IPAddressDeny,IPAddressAllow,CapabilityBoundingSet").Output()
+		"LoadState,NoNewPrivileges,ProtectSystem,ReadWritePaths,ProtectHome,PrivateTmp,IPAddressDeny,IPAddressAllow,CapabilityBoundingSet,"+
+			"SystemCallFilter,RestrictAddressFamilies,MemoryDenyWriteExecute").Output()
 	if err != nil {
 		return nil
 	}
@@ -85,13 +89,43 @@ func (u unitLimits) capable(name string) bool {
 	return slices.Contains(strings.Fields(u["CapabilityBoundingSet"]), name)
 }
 
+// filterOf names, for a group of system calls, one that is in it and in no other
+// group of the packaged unit: systemd shows a filter as the calls that it lets through.
+var filterOf = map[string]string{"@privileged": "setuid", "@resources": "setpriority"}
+
+// permits says whether a line of a drop-in would permit nothing new.
+func (u unitLimits) permits(line string) bool {
+	name, value, _ := strings.Cut(line, "=")
+	every := func(is func(word string) bool) bool {
+		return !slices.ContainsFunc(strings.Fields(value), func(word string) bool { return !is(word) })
+	}
+	listed := func(word string) bool { return u[name] == "" || slices.Contains(strings.Fields(u[name]), word) }
+	switch name {
+	case "ReadWritePaths":
+		return every(func(path string) bool {
+			path, optional := strings.CutPrefix(path, "-")
+			_, err := os.Stat(path)
+			return optional && errors.Is(err, fs.ErrNotExist) || u.writable(path)
+		})
+	case "CapabilityBoundingSet":
+		return every(func(c string) bool { return u.capable(strings.ToLower(c)) })
+	case "IPAddressAllow":
+		return u.online()
+	case "SystemCallFilter":
+		return every(func(group string) bool { return listed(filterOf[group]) })
+	case "RestrictAddressFamilies":
+		return every(listed)
+	}
+	return u[name] == value
+}
+
 // A need is what programs want that the packaged unit does not give. The lines
 // stand in packaging/systemd/actions.conf.
 type need struct {
 	why      string
 	programs []string
 	lines    []string
-	met      func(unitLimits) bool
+	only     func() bool // whether it is one on this machine; nil: it is
 }
 
 var needs = []need{
@@ -101,7 +135,7 @@ var needs = []need{
 			"NoNewPrivileges=no", "ReadWritePaths=-/var/spool/postfix -/var/spool/exim4 -/var/spool/nullmailer -/var/log/exim4",
 			"CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_SETUID CAP_SETGID CAP_FOWNER CAP_CHOWN", "SystemCallFilter=@privileged",
 		},
-		func(u unitLimits) bool { return u["NoNewPrivileges"] != "yes" },
+		nil,
 	},
 	{
 		"nginx looks at its configuration", []string{"nginx"},
@@ -109,21 +143,29 @@ var needs = []need{
 			"ReadWritePaths=-/etc/nginx -/var/lib/nginx -/run",
 			"CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_CHOWN CAP_SETUID CAP_SETGID CAP_NET_BIND_SERVICE CAP_KILL", "SystemCallFilter=@privileged @resources",
 		},
-		func(u unitLimits) bool { return u.writable("/etc/nginx") && u.capable("cap_dac_override") },
+		nil,
 	},
 	{
 		"ufw writes its rules and calls iptables", []string{"ufw"},
 		[]string{"ReadWritePaths=-/etc/ufw -/run", "CapabilityBoundingSet=CAP_NET_RAW", "MemoryDenyWriteExecute=no"},
-		func(u unitLimits) bool { return u.writable("/etc/ufw") && u.capable("cap_net_raw") },
+		nil,
 	},
 	{
 		"iptables is iptables-legacy: raw sockets and a lock in /run", []string{"iptables", "ip6tables"},
 		[]string{"CapabilityBoundingSet=CAP_NET_RAW", "RestrictAddressFamilies=AF_PACKET", "ReadWritePaths=/run"},
-		func(u unitLimits) bool { return u.capable("cap_net_raw") || !legacyTables() },
+		legacyTables,
 	},
 	{
-		"it asks or tells somebody on the Internet", []string{"curl", "wget", "whois", "nsupdate"}, []string{"IPAddressAllow=any"}, unitLimits.online,
+		"it asks or tells somebody on the Internet", []string{"curl", "wget", "whois", "nsupdate"}, []string{"IPAddressAllow=any"}, nil,
 	},
+}
+
+// lacking returns the lines that permit something new.
+func (n *need) lacking(u unitLimits) []string {
+	if n.only != nil && !n.only() {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(n.lines), u.permits)
 }
 
 // legacyTables says whether iptables is the one of before nf_tables.
@@ -156,15 +198,31 @@ func (u unitLimits) forbidden(c *config.Jail, actions []CheckedAction) []Forbidd
 		}
 		list = append(list, u.ofAction(c.Name, a)...)
 	}
-	for _, p := range c.LogPaths {
-		path := p.Pattern.Text
-		home := strings.HasPrefix(path, "/home/") || strings.HasPrefix(path, "/root/") || strings.HasPrefix(path, "/run/user/")
-		switch {
-		case home && (u["ProtectHome"] == "yes" || u["ProtectHome"] == "tmpfs"):
-			list = append(list, Forbidden{"log " + path, "home directories are not seen", []string{"ProtectHome=read-only"}})
-		case u["PrivateTmp"] == "yes" && (strings.HasPrefix(path, "/tmp/") || strings.HasPrefix(path, "/var/tmp/")):
-			list = append(list, Forbidden{"log " + path, "temporary folders of others are not seen", []string{"PrivateTmp=no"}})
+	for i := range c.LogPaths {
+		list = append(list, u.ofLog(&c.LogPaths[i])...)
+	}
+	return list
+}
+
+// ofLog looks at where a logpath leads, by its own text and through links.
+func (u unitLimits) ofLog(p *config.LogPath) (list []Forbidden) {
+	paths := []string{p.Pattern.Text}
+	for _, file := range p.Expand() {
+		if real, err := filepath.EvalSymlinks(file); err == nil && real != file {
+			paths = append(paths, real)
 		}
+	}
+	below := func(dirs ...string) bool {
+		return slices.ContainsFunc(paths, func(path string) bool {
+			return slices.ContainsFunc(dirs, func(dir string) bool { return strings.HasPrefix(path, dir) })
+		})
+	}
+	what := "log " + p.Pattern.Text
+	if home := u["ProtectHome"]; (home == "yes" || home == "tmpfs") && below("/home/", "/root/", "/run/user/") {
+		list = append(list, Forbidden{what, "home directories are not seen", []string{"ProtectHome=read-only"}})
+	}
+	if u["PrivateTmp"] == "yes" && below("/tmp/", "/var/tmp/") {
+		list = append(list, Forbidden{what, "temporary folders of others are not seen", []string{"PrivateTmp=no"}})
 	}
 	return list
 }
@@ -184,10 +242,14 @@ func (u unitLimits) ofAction(jail string, a *config.Action) (list []Forbidden) {
 		programs[filepath.Base(word)] = true
 	}
 	var given []string // writable by the lines that are named already
-	for _, n := range needs {
-		if !n.met(u) && slices.ContainsFunc(n.programs, func(p string) bool { return programs[p] }) {
-			list = append(list, Forbidden{"action " + a.ActName, n.why, n.lines})
-			for _, line := range n.lines {
+	for i := range needs {
+		n := &needs[i]
+		if !slices.ContainsFunc(n.programs, func(p string) bool { return programs[p] }) {
+			continue
+		}
+		if lines := n.lacking(u); len(lines) > 0 {
+			list = append(list, Forbidden{"action " + a.ActName, n.why, lines})
+			for _, line := range lines {
 				if paths, ok := strings.CutPrefix(line, "ReadWritePaths="); ok {
 					given = append(given, strings.Fields(strings.ReplaceAll(paths, "-/", "/"))...)
 				}
