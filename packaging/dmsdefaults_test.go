@@ -34,7 +34,12 @@ func TestDMSDefaults(t *testing.T) {
 	b := mailserver(t, program(t), treeDebian)
 	b.sh("rm /etc/fail2ban/jail.d/user-jail.local; : >/var/log/mail/mail.log")
 	b.write("/etc/fail2ban/fail2ban.local", dmsOptions)
+	// A container that is started again has what the last run left in /run: a
+	// socket that nobody listens on, and a pid that is somebody else's now.
+	b.sh("mkdir /run/fail2ban; echo 1 >/run/fail2ban/fail2ban.pid")
+	b.ok("/usr/bin/python3", "-c", "import socket; socket.socket(socket.AF_UNIX).bind('/run/fail2ban/fail2ban.sock')")
 	b.serve()
+	b.says("sh", "-c", "pgrep --full --exact 'fail2ban-server -xf start'").exactly(b.ok("cat", "/run/fail2ban/fail2ban.pid"))
 	t.Run("options", b.dmsOptions)
 	t.Run("texts", b.dmsTexts)
 	t.Run("refusals", b.dmsRefusals)
