@@ -45,6 +45,10 @@ sed -i 's/^maxretry = 5/maxretry = 7/' "$root/etc/fail2ban/jail.conf"
 : >"$root/var/log/auth.log"
 : >"$root/var/log/mine.log"
 
+# A drop-in for the unit by the name that it had.
+mkdir -p "$root/etc/systemd/system/fail2ban.service.d"
+printf '[Service]\nEnvironment=PROOF=dropin\n' >"$root/etc/systemd/system/fail2ban.service.d/own.conf"
+
 boot
 
 step "fail2ban bans"
@@ -63,6 +67,7 @@ until_has 192.0.2.10 fail2ban-client status sshd
 has 2001:db8::10 fail2ban-client status sshd
 until_has 192.0.2.10 nft list ruleset
 has mine fail2ban-client status
+has PROOF=dropin systemctl show -P Environment f2bpipe
 has 'maxretry = 7' grep '^maxretry' /etc/fail2ban/jail.conf
 has 2 fail2ban-client get sshd maxretry
 inside sh -c 'echo "bad 192.0.2.12" >>/var/log/mine.log'
@@ -92,6 +97,14 @@ until_has 192.0.2.10 nft list ruleset
 inside fail2ban-client flushlogs
 until_has 192.0.2.13 sh -c 'fail2ban-client set sshd banip 192.0.2.13; cat /var/log/fail2ban.log'
 
+step "a boot"
+halt
+boot
+until_has active systemctl is-active fail2ban
+has 192.0.2.10 nft list ruleset
+has 192.0.2.13 fail2ban-client status sshd
+has PROOF=dropin sh -c 'tr "\0" "\n" </proc/$(systemctl show -P MainPID fail2ban)/environ'
+
 step "an upgrade, nobody to answer"
 inside sh -c 'echo "# edited" >>/etc/logrotate.d/fail2ban; echo "# edited" >>/etc/fail2ban/jail.conf'
 apt install -y $(cd "$root" && ls pkg/next-*.deb | sed 's|^|/|')
@@ -117,5 +130,12 @@ step "and away"
 apt purge -y f2bpipe-fail2ban f2bpipe
 hasnot f2bpipe sh -c 'ls /usr/bin /etc/systemd/system /var/lib /lib/systemd/system'
 has pong fail2ban-client ping
+
+step "whoever has switched fail2ban off gets a service that is off"
+inside systemctl disable --now fail2ban
+apt install -y $(cd "$root" && ls pkg/f2bpipe_*.deb pkg/f2bpipe-fail2ban_*.deb | sed 's|^|/|')
+has inactive systemctl is-active f2bpipe
+has disabled systemctl is-enabled f2bpipe
+has mine cat /etc/fail2ban/jail.local
 echo
 echo "PASS"
