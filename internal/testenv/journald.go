@@ -65,13 +65,17 @@ exec /lib/systemd/systemd-journald`, base)
 		<-exited
 	})
 	socket := fmt.Sprintf("/proc/%d/root/run/systemd/journal/socket", d.Pid)
-	d.until("the socket", func() bool {
+	// One that cannot work ends, before it has its socket or after.
+	lives := func() {
 		select {
 		case exit := <-exited:
 			exited <- exit
 			absent(t, required, "no journald of its own: %v %s", exit, said.String())
 		default:
 		}
+	}
+	d.until("the socket", func() bool {
+		lives()
 		var err error
 		d.conn, err = net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
 		return err == nil
@@ -79,6 +83,7 @@ exec /lib/systemd/systemd-journald`, base)
 	t.Cleanup(func() { _ = d.conn.Close() })
 	// That it has opened this file is the last that it does before it takes signals.
 	d.until("the file in /run", func() bool {
+		lives()
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/root/run/log/journal/*/system.journal", d.Pid))
 		return len(files) > 0
 	})

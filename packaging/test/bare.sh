@@ -31,6 +31,8 @@ cd "$1"
 shift
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys
+# Without its cgroups no journald starts, and the tests of one are skipped.
+mount --rbind /sys/fs/cgroup sys/fs/cgroup
 mount -t tmpfs tmpfs dev
 for d in null zero full random urandom tty; do : >dev/$d; mount --bind /dev/$d dev/$d; done
 ln -s /proc/self/fd dev/fd; ln -s fd/0 dev/stdin; ln -s fd/1 dev/stdout; ln -s fd/2 dev/stderr
