@@ -45,12 +45,12 @@ func (s *Set) settle(dst []pipeline.Failure, m *member, l *line, rule, lines int
 		var nofail bool
 		sess, nofail, lines = m.state.sessions.merge(values, lines, s.now)
 		m.counters.Sessions.Store(m.state.sessions.lost)
-		s.opts.Trace.note(s, rule, sess, nofail, len(dst))
+		s.opts.Trace.note(s, m.view.form, rule, sess, nofail, len(dst))
 		if nofail && !s.opts.Trace.reportsQuiet(s.opts.All) {
 			return dst
 		}
 	} else {
-		s.opts.Trace.note(s, rule, nil, false, len(dst))
+		s.opts.Trace.note(s, m.view.form, rule, nil, false, len(dst))
 	}
 	if s.opts.Clock == Undated && len(values[fieldNofail]) > 0 && !s.opts.Trace.reportsQuiet(true) {
 		// Without a session <F-NOFAIL> means nothing to fail2ban's server, which
@@ -165,7 +165,7 @@ func (s *Set) timeFor(m *member, l *line) (at int64, ok bool) {
 			s.warn(m, warnOdd, "log entry is more than a minute off the clock; it is treated as if it just happened: check the time zone of log and service", l,
 				"off", time.Duration(off).Truncate(time.Second))
 			at = s.now
-			v.lastAt, v.lastText, v.hasLast = s.now, nil, true
+			v.noteStamp(s.now)
 			v.at = s.now
 		}
 	} else if findtime := m.Jail.Policy().FindTime; at < s.now-int64(findtime) {
@@ -180,6 +180,7 @@ func (s *Set) timeFor(m *member, l *line) (at int64, ok bool) {
 func (s *Set) timeWithout(m *member, l *line) (at int64, ok bool) {
 	v := m.view
 	v.lookBack(&s.w.machine, s.batch.Data, l.start, s.now)
+	v.form = v.lastForm
 	if s.opts.Clock == ByLog {
 		if at, ok = v.last(s.now); ok {
 			return at, true

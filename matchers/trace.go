@@ -46,6 +46,7 @@ type Match struct {
 	Fields []MatchField // what was captured, here and in the session, in fail2ban's order
 	Users  []string     // those of the session, sorted
 	Lines  []string     // the lines that it is made of, those of its session first
+	Form   dates.Form   // of its time
 }
 
 // MatchField is a group of a match, by its name in lower case.
@@ -73,15 +74,24 @@ func (s *Set) DateHits() []dates.Hit { return s.views[0].order.Hits() }
 // the next one.
 func (s *Set) LineText() []byte { return s.views[0].text }
 
+// UndatedText returns what LineText does, without its date.
+func (s *Set) UndatedText() string { return string(s.views[0].pre) + string(s.views[0].post) }
+
+// A BufferedLine is a line that waits for others.
+type BufferedLine struct {
+	Text    string
+	Undated string // Text without its date
+}
+
 // Buffered returns the lines that wait for those that a failregex of several
 // lines needs beside them.
-func (s *Set) Buffered() []string {
-	var out []string
+func (s *Set) Buffered() []BufferedLine {
+	var out []BufferedLine
 	for _, l := range s.jails[0].state.buffer.lines {
 		if l.full == "" {
 			l.full = l.text
 		}
-		out = append(out, l.full)
+		out = append(out, BufferedLine{Text: l.full, Undated: l.text})
 	}
 	return out
 }
@@ -159,7 +169,7 @@ const usersKey = -1
 
 // note keeps a match that is being settled: what it captured, its session's
 // part merged in, is in s.w.values. first is the number of failures before it.
-func (t *Trace) note(s *Set, rule int, sess *session, nofail bool, first int) {
+func (t *Trace) note(s *Set, form dates.Form, rule int, sess *session, nofail bool, first int) {
 	if t == nil || !t.Report {
 		return
 	}
@@ -174,7 +184,7 @@ func (t *Trace) note(s *Set, rule int, sess *session, nofail bool, first int) {
 		keys = slices.DeleteFunc(keys, func(k int) bool { return k == fieldContent })
 	}
 	keys = keysOf(keys, f.fail[rule], values)
-	match := Match{Regex: rule, First: first, NoFail: len(values[fieldNofail]) > 0}
+	match := Match{Regex: rule, First: first, NoFail: len(values[fieldNofail]) > 0, Form: form}
 	if values[fieldMLFID] != nil {
 		keys = slices.DeleteFunc(keys, func(k int) bool { return k == fieldForget })
 		keys, lines = t.follow(sess, nofail, values, keys, lines)

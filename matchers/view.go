@@ -29,11 +29,13 @@ type view struct {
 	dated bool // a date was found, maybe an empty one
 
 	at     int64 // its time, once asked
+	form   dates.Form
 	atOK   bool
 	atDone bool
 
 	// The last date: that of lastText where it is set, else lastAt.
 	lastAt    int64
+	lastForm  dates.Form
 	lastText  []byte // in the batch
 	lastFound dates.Found
 	hasLast   bool
@@ -77,7 +79,7 @@ func (v *view) read(m *regex.Machine, l *line, now int64, ascii bool) {
 			}
 		}
 	} else if !v.scouting {
-		v.lastAt, v.lastText, v.hasLast = l.stamp, nil, true
+		v.noteStamp(l.stamp)
 	}
 	// Where the rest of the line is searched as it stands in the batch, its
 	// newline is there already.
@@ -100,7 +102,7 @@ func (v *view) recall(l *line, text []byte, date *dates.Found, lasting bool, now
 	v.text, v.date, v.dated = text, nil, date != nil
 	switch {
 	case l.stamped:
-		v.lastAt, v.lastText, v.hasLast = l.stamp, nil, true
+		v.noteStamp(l.stamp)
 	case v.dated:
 		v.found = *date
 		v.date = v.text[v.found.Start:v.found.End]
@@ -126,19 +128,25 @@ func (v *view) time(l *line, now int64) (at int64, ok bool) {
 		v.atDone = true
 		switch {
 		case l.stamped:
-			v.at, v.atOK = l.stamp, true
+			v.at, v.form, v.atOK = l.stamp, dates.FractionForm, true
 		case v.dated && len(v.date) > 0:
 			v.at, v.atOK = v.detector.Time(&v.found, v.text, now)
+			v.form = v.detector.Form(&v.found)
 		case v.dated:
-			v.at, v.atOK = now, true
+			v.at, v.form, v.atOK = now, dates.FractionForm, true
 			if last, ok := v.recent(now); ok {
-				v.at = last
+				v.at, v.form = last, v.lastForm
 			}
 		default:
 			v.at, v.atOK = 0, false
 		}
 	}
 	return v.at, v.atOK
+}
+
+// noteStamp remembers the time that the line came with as the last date.
+func (v *view) noteStamp(at int64) {
+	v.lastAt, v.lastForm, v.lastText, v.hasLast = at, dates.FractionForm, nil, true
 }
 
 // noteLast remembers the line as the last one with a date. Its time is only
@@ -210,7 +218,7 @@ func (v *view) keepLast(now int64) {
 		return
 	}
 	if at, ok := v.detector.Time(&v.lastFound, v.lastText, now); ok {
-		v.lastAt, v.hasLast = at, true
+		v.lastAt, v.lastForm, v.hasLast = at, v.detector.Form(&v.lastFound), true
 	}
 	v.lastText = nil
 }

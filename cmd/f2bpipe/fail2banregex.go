@@ -165,7 +165,13 @@ func (t *regexTest) useOptions() error {
 		t.timezone = o.timezone
 	}
 	if o.datepattern != "" {
-		return t.setDatepattern([]string{o.datepattern})
+		var patterns []string
+		for pattern := range strings.SplitSeq(o.datepattern, "\n") {
+			if pattern = strings.TrimSpace(pattern); pattern != "" {
+				patterns = append(patterns, pattern)
+			}
+		}
+		return t.setDatepattern(patterns, o.datepattern)
 	}
 	return nil
 }
@@ -188,12 +194,11 @@ func (t *regexTest) setMaxlines(n int) {
 	}
 }
 
-func (t *regexTest) setDatepattern(patterns []string) error {
+func (t *regexTest) setDatepattern(patterns []string, shown string) error {
 	if t.dateSet || len(patterns) == 0 {
 		return nil
 	}
 	name, err := service.DatePatternName(patterns, "")
-	shown := strings.Join(patterns, "\n")
 	if err != nil {
 		return fmt.Errorf("ERROR: Failed to set datepattern %s (may be an invalid format or unescaped percent char): %w", config.Repr(shown), err)
 	}

@@ -148,7 +148,7 @@ func (t *regexTest) useRules(r *config.Rules) error {
 	for _, p := range r.Datepattern {
 		patterns = append(patterns, p.Text)
 	}
-	if err := t.setDatepattern(patterns); err != nil {
+	if err := t.setDatepattern(patterns, strings.Join(patterns, "\n")); err != nil {
 		return err
 	}
 	t.rules.Prefregex, t.rules.Failregex, t.rules.Ignoreregex = r.Prefregex, r.Failregex, r.Ignoreregex

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/f2bpipe/f2bpipe/internal/config"
 	"github.com/f2bpipe/f2bpipe/matchers"
+	"github.com/f2bpipe/f2bpipe/matchers/dates"
 )
 
 // outputOf returns what prints failures as --out has it.
@@ -80,13 +80,34 @@ func (f regexFound) row() string {
 	return fmt.Sprintf("[%s,\t%s,\t%s],", id, f.time(), fieldsOf(f.match.Fields, f.match.Users, more...))
 }
 
-// time is the failure's time as Python prints a float; None without one. Whole
-// seconds alone: what fail2ban keeps.
+// time is the failure's time as Python prints the number that fail2ban has for
+// it; None without one.
 func (f regexFound) time() string {
 	if f.failure.AtNanos == matchers.NoTime {
 		return "None"
 	}
-	return strconv.FormatInt(int64(math.Floor(float64(f.failure.AtNanos)/1e9)), 10) + ".0"
+	at := time.Unix(0, f.failure.AtNanos)
+	switch f.match.Form {
+	case dates.IntForm:
+		return strconv.FormatInt(at.Unix(), 10)
+	case dates.FractionForm:
+		return floatText(at)
+	}
+	return strconv.FormatInt(at.Unix(), 10) + ".0"
+}
+
+// floatText shows a time in seconds as Python shows a float.
+func floatText(at time.Time) string {
+	decimal := fmt.Sprintf("%d.%09d", at.Unix(), at.Nanosecond())
+	seconds, err := strconv.ParseFloat(decimal, 64)
+	if err != nil {
+		return decimal // cannot be
+	}
+	text := strconv.FormatFloat(seconds, 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return text
 }
 
 // field is the value of a captured field.
@@ -122,17 +143,18 @@ func (t *regexTest) outputTags(text string, found []regexFound) {
 		}
 		for _, msg := range messages {
 			fmt.Fprintln(t.w, tagSyntax.ReplaceAllStringFunc(text, func(tag string) string {
-				return f.tag(tag, msg)
+				if tag == "<msg>" {
+					return msg
+				}
+				return strings.ReplaceAll(f.tag(tag), "\x00", `\x00`)
 			}))
 		}
 	}
 }
 
 // tag returns what stands for a tag; one that is not known stays.
-func (f regexFound) tag(tag, msg string) string {
+func (f regexFound) tag(tag string) string {
 	switch name := tag[1 : len(tag)-1]; name {
-	case "msg":
-		return msg
 	case "ip":
 		return f.address()
 	case "fid":
@@ -143,7 +165,7 @@ func (f regexFound) tag(tag, msg string) string {
 		return f.reversed()
 	case "time":
 		if f.failure.AtNanos == matchers.NoTime {
-			return strconv.FormatInt(time.Now().Unix(), 10) + ".0"
+			return floatText(time.Now())
 		}
 		return f.time()
 	case "failures", "ipfailures", "ipjailfailures", "bancount", "restored":
@@ -155,7 +177,7 @@ func (f regexFound) tag(tag, msg string) string {
 	case "sp":
 		return " "
 	default:
-		if field, ok := strings.CutPrefix(name, "F-"); ok {
+		if field, ok := strings.CutPrefix(name, "F-"); ok && field == strings.ToUpper(field) {
 			return f.captured(field)
 		}
 	}
@@ -177,34 +199,48 @@ func (f regexFound) captured(name string) string {
 	return ""
 }
 
+// network is the address or network that stands for <ip>.
+func (f regexFound) network() (netip.Prefix, bool) {
+	if ip, ok := f.ip(); ok {
+		addr, err := netip.ParseAddr(ip)
+		return netip.PrefixFrom(addr, addr.BitLen()), err == nil
+	}
+	return f.failure.ID.Prefix()
+}
+
 func (f regexFound) family() string {
-	addr, err := netip.ParseAddr(f.address())
+	net, ok := f.network()
 	switch {
-	case err != nil:
-		return ""
-	case addr.Is4():
+	case !ok:
+		return "None"
+	case net.Addr().Is4():
 		return "inet4"
 	}
 	return "inet6"
 }
 
-// reversed is the address as its name in the DNS has it, without the zone.
+// reversed is the address as its name in the DNS has it, without the zone; of
+// an IPv4 network with its length where Python leaves it.
 func (f regexFound) reversed() string {
-	addr, err := netip.ParseAddr(f.address())
-	if err != nil {
+	net, ok := f.network()
+	if !ok {
 		return ""
 	}
 	var out strings.Builder
-	if addr.Is4() {
-		b := addr.As4()
-		for i := range b {
-			fmt.Fprintf(&out, "%d.", b[3-i])
+	if addr := net.Addr(); addr.Is6() {
+		digits := strings.ReplaceAll(addr.StringExpanded(), ":", "")
+		for i := len(digits) - 1; i >= 0; i-- {
+			out.WriteString(digits[i:i+1] + ".")
 		}
 		return out.String()
 	}
-	digits := strings.ReplaceAll(addr.StringExpanded(), ":", "")
-	for i := len(digits) - 1; i >= 0; i-- {
-		out.WriteString(digits[i:i+1] + ".")
+	text := net.Addr().String()
+	if !net.IsSingleIP() {
+		text = net.String()
+	}
+	parts := strings.Split(text, ".")
+	for i := len(parts) - 1; i >= 0; i-- {
+		out.WriteString(parts[i] + ".")
 	}
 	return out.String()
 }

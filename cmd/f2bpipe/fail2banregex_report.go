@@ -26,7 +26,7 @@ type regexStats struct {
 	prefMatched     int
 	prefGroups      []string
 	multiline       bool
-	buffered        []string // lines that wait for others
+	buffered        []matchers.BufferedLine
 }
 
 // lineStats are the lines of one kind.
@@ -140,7 +140,7 @@ func (t *regexTest) countPrefregex() {
 
 // countBuffered makes matched lines of those that had been missed and were now
 // needed by a match of several lines. It returns the text of the match.
-func (t *regexTest) countBuffered(before []string, text string) string {
+func (t *regexTest) countBuffered(before []matchers.BufferedLine, text string) string {
 	s := &t.stats
 	if len(before) >= t.rules.Maxlines {
 		before = before[1:]
@@ -150,16 +150,13 @@ func (t *regexTest) countBuffered(before []string, text string) string {
 		if slices.Contains(s.buffered, line) {
 			continue
 		}
-		if i := slices.Index(s.missed.lines, line); i >= 0 {
-			s.missed.lines = slices.Delete(s.missed.lines, i, i+1)
-			s.missed.texts = slices.Delete(s.missed.texts, i, i+1)
-		}
+		s.missed.forget(line)
 		if t.opts.allMatched {
 			if t.opts.debuggex {
-				together = append(together, line)
+				together = append(together, line.Undated)
 			} else {
-				s.matched.lines = append(s.matched.lines, line)
-				s.matched.texts = append(s.matched.texts, line)
+				s.matched.lines = append(s.matched.lines, line.Text)
+				s.matched.texts = append(s.matched.texts, line.Text)
 			}
 		}
 		s.matched.count++
@@ -168,7 +165,21 @@ func (t *regexTest) countBuffered(before []string, text string) string {
 	if len(together) == 0 {
 		return text
 	}
-	return strings.Join(append(together, text), "\n")
+	return strings.Join(append(together, t.trial.Set.UndatedText()), "\n")
+}
+
+// forget takes a line out of those that will be printed. Like fail2ban-regex it
+// looks for the line without its date among the texts of --debuggex, which have
+// it, and so finds only a line that has none.
+func (l *lineStats) forget(line matchers.BufferedLine) {
+	i := slices.Index(l.lines, line.Text)
+	if i < 0 {
+		return
+	}
+	l.lines = slices.Delete(l.lines, i, i+1)
+	if i := slices.Index(l.texts, line.Undated); i >= 0 {
+		l.texts = slices.Delete(l.texts, i, i+1)
+	}
 }
 
 // report prints what was found.

@@ -22,6 +22,29 @@ func (d *Detector) Time(f *Found, line []byte, nowNanos int64) (atNanos int64, o
 	return second*1e9 + int64(f.fields.nanos), true
 }
 
+// A Form is the kind of Python number that fail2ban has for the time of a date.
+type Form uint8
+
+const (
+	FloatForm    Form = iota // a float without a fraction: the local time
+	IntForm                  // an int: a date with a zone, its own or logtimezone, and TAI64N
+	FractionForm             // a float with its fraction: the number of seconds itself
+)
+
+// Form returns the form of what Find found.
+func (d *Detector) Form(f *Found) Form {
+	switch d.templates[f.Template].kind {
+	case fieldsKind:
+		if d.hasZone || f.fields.known&knowsZone != 0 {
+			return IntForm
+		}
+		return FloatForm
+	case tai64nKind:
+		return IntForm
+	}
+	return FractionForm
+}
+
 // Fatal reports whether fail2ban fails on the date and drops the whole line,
 // where for another date that is none it goes on with the time of now or of a
 // line before: the date names a time zone by letters that it does not know.
