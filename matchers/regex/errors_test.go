@@ -1,6 +1,9 @@
 package regex
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // mistakes are patterns that Python refuses, or takes in a way of its own.
 var mistakes = []string{"(", "a**", "[z-a]", "(?P<1>a)", `\8`, "(?P=x)", "(?x", "(a(?i)b)", ")", "a{3,1}", `\q`, "(?<a)",
@@ -16,6 +19,11 @@ var mistakes = []string{"(", "a**", "[z-a]", "(?P<1>a)", `\8`, "(?P=x)", "(?x", 
 	"(?:a", "(?=a", "(?!", "(?<=a", "(?>a", "(?>a)+", "a++", "a*+", "a?+", "a{1,2}+", "()*", "(?:)*", "(?=a)*", `\b+`, "$?", "a|b|", "|", "",
 	"(?P<ä>x)(?P=ä)", "(?P<a b>x)", "x{0}", "(?:a{0,2}){3}", "(?(1)a)", "(a)?(?(1)b|c)", "(?(1)b|c)(a)", "(a(?(1)b|c))*"}
 
+// named are patterns with a name of a character, each of which takes a look
+// through all names.
+var named = []string{`a\N{DIGIT ONE}`, `[\N{digit one}-\N{DIGIT THREE}]b`, `\N{LATIN SMALL LETTER A WITH ACUTE}+`, `\N{CJK UNIFIED IDEOGRAPH-4E00}`,
+	`\N{CJK UNIFIED IDEOGRAPH-41}`, `\N{CJK UNIFIED IDEOGRAPH-}`, `x\N{NOPE}`, `[a\N{NO'PE}]`, `\N{<control>}`, `\N{ DIGIT ONE}`, `\N{}`, `\N`, `\N{`, `\N{DIGIT ONE`, `\N{TAG SPACE}`}
+
 func TestErrorsAgainstPython(t *testing.T) {
 	o := newOracle(t)
 	var m Machine
@@ -23,12 +31,12 @@ func TestErrorsAgainstPython(t *testing.T) {
 	f := func(pattern string) {
 		t.Helper()
 		for _, flags := range []string{"", "i", "x", "a", "ms"} {
-			for _, d := range o.compare(t, &m, pattern, flags, []string{"", "a", "ab", "aab\n", "[]", "x{,5}"}, &count) {
+			for _, d := range o.compare(t, &m, pattern, flags, []string{"", "a", "ab", "aab\n", "[]", "x{,5}", "a1", "2b", "áá", "一"}, &count) {
 				t.Error(d)
 			}
 		}
 	}
-	for _, p := range mistakes {
+	for _, p := range slices.Concat(mistakes, named) {
 		f(p)
 	}
 	rng := newRand(3)

@@ -128,7 +128,11 @@ func (p *parser) charEscape(t token) (rune, error) {
 		if err != nil {
 			return 0, err
 		}
-		return 0, p.fail(`named characters (\N{…}) are not supported`, len([]rune(name))+4)
+		r, ok := runeNamed(name)
+		if !ok {
+			return 0, p.fail("undefined character name "+quote(name), len([]rune(name))+4)
+		}
+		return r, nil
 	}
 	if isASCIILetter(t.c) || '0' <= t.c && t.c <= '9' {
 		return bad(t.String())
