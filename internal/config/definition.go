@@ -11,6 +11,7 @@ type definition struct {
 	// where no parameter has it, as NAME.
 	init  *section
 	outer *section         // options that win over [Definition]: the jail's and the parameters
+	vars  *section         // outer as %(x)s and <x> see it: names in lower case
 	opts  *section         // options of [Definition] as they were read last
 	cache map[string]*text // what a tag was replaced by; nil: nothing has that name
 }
@@ -28,12 +29,17 @@ func (d *definition) read(jail *section, all bool) error {
 		d.outer.update(jail)
 	}
 	d.outer.update(d.init)
+	d.vars = newSection()
+	for _, name := range d.outer.keys {
+		v, _ := d.outer.get(name)
+		d.vars.set(strings.ToLower(name), v)
+	}
 	d.opts = newSection()
 	for _, name := range d.wanted {
 		if _, ok := d.outer.get(name); ok {
 			continue
 		}
-		v, ok, err := d.parser.get("Definition", name, d.outer)
+		v, ok, err := d.parser.get("Definition", name, d.vars)
 		if err != nil {
 			return inOption(err, name)
 		}
@@ -132,7 +138,7 @@ func (d *definition) tagUncached(name string) (text, bool, error) {
 			}
 		}
 	}
-	return d.parser.get("Definition", name, d.outer)
+	return d.parser.get("Definition", name, d.vars)
 }
 
 // inOption notes which option of a filter or action an error was found in.

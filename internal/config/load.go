@@ -76,6 +76,8 @@ func Load(o Options) (*Config, Problems) {
 	if o.Dir != "" {
 		if info, err := os.Stat(o.Dir); err != nil && o.Stock == nil {
 			l.report(Problem{Severity: Error, File: o.Dir, Message: reason(err)})
+		} else if err != nil {
+			l.report(Problem{Severity: Warning, File: o.Dir, Message: reason(err) + ": the built-in configuration stands alone"})
 		} else if err == nil && !info.IsDir() {
 			l.report(Problem{Severity: Error, File: o.Dir, Message: "not a directory"})
 		}

@@ -147,12 +147,32 @@ func TestLayers(t *testing.T) {
 
 // Without anything on disk the stock configuration is read; without that too,
 // there is nothing, and that is an error.
+// TestParameterInCapitals: %(x)s and <x> find a parameter whatever its case, as
+// fail2ban's do; an option of [Init] is another one.
+func TestParameterInCapitals(t *testing.T) {
+	o := stock()
+	o.Dir = tree(t,
+		"jail.local", "[web]\nenabled = true\nfilter = web[WORD=x, Other=y]\n",
+		"filter.d/web.conf", "[Definition]\nword = a\nfailregex = ^<word> %(word)s <other> <HOST>$\n[Init]\nother = b\n",
+	)
+	j := load(t, o).Jail("web")
+	expect(t, "failregex", places(o.Dir, j.Failregex), []string{"filter.d/web.conf:3 ^x x b <HOST>$"})
+}
+
 func TestNothingToRead(t *testing.T) {
 	o := stock()
 	o.Dir = "/nonexistent"
 	o.Enable = []string{"app"}
 	c := load(t, o)
 	expect(t, "enabled", []bool{c.Jail("app").Enabled, c.Jail("web").Enabled}, []bool{true, false})
+	_, problems := Load(o)
+	expect(t, "warnings", problems.Warnings()[0].Error(), "/nonexistent: stat: no such file or directory: the built-in configuration stands alone")
+	o.Dir = tree(t, "filter.d/x.conf", "")
+	if err := os.Symlink("jail.local", o.Dir+"/jail.local"); err != nil {
+		t.Fatal(err)
+	}
+	_, problems = Load(o)
+	expect(t, "warnings", problems.Warnings()[0].Error(), o.Dir+"/jail.local: jail.local: the link leads to no file, and is skipped")
 	for dir, want := range map[string]string{
 		"/nonexistent":       "/nonexistent: stat: no such file or directory",
 		"testdata/stock/web": "testdata/stock/web: stat: no such file or directory",

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -45,6 +46,8 @@ func (l *loader) parser(name string, diskOnly bool) *parser {
 	for _, f := range files {
 		if l.exists(f) {
 			existing = append(existing, f)
+		} else if target, err := os.Readlink(f); err == nil {
+			l.report(Problem{Severity: Warning, File: f, Text: target, Message: "the link leads to no file, and is skipped"})
 		}
 	}
 	p := l.parse(existing, diskOnly)
