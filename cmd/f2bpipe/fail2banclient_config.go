@@ -10,7 +10,7 @@ import (
 )
 
 // dumpConfig prints the commands that make the configuration. False says that
-// there is none to print.
+// there is none to print, or that of all jails only those with mistakes are enabled.
 func (t *theirs) dumpConfig() bool {
 	tree, problems := config.Load(t.options())
 	if err := problems.Jail("").Err(); err != nil {
@@ -25,7 +25,17 @@ func (t *theirs) dumpConfig() bool {
 		}
 		fmt.Fprintln(t.out, text)
 	}
-	return true
+	good, bad := false, false
+	for i := range tree.Jails {
+		j := &tree.Jails[i]
+		if err := j.Err(); err != nil {
+			bad = true
+			t.fail("%v", err)
+		} else if j.Enabled {
+			good = true
+		}
+	}
+	return good || !bad
 }
 
 // testConfig reads and compiles everything and logs what is wrong.
