@@ -40,8 +40,9 @@
 //   - Text is UTF-8, offsets are bytes. In text that is not valid UTF-8 each
 //     invalid byte counts as one U+FFFD.
 //   - \w, \d and case folding use the Unicode tables of the Go release.
-//   - names in \N{…} that are aliases or of Hangul syllables, lone surrogates, the flags L and t, and group references
-//     written other than in plain digits are refused with an error.
+//   - Names in \N{…} that are aliases or of Hangul syllables, lone surrogates,
+//     the flags L and t, and group references written other than in plain
+//     digits are refused with an error.
 //   - A possessive repeat over a group follows the documentation; CPython
 //     before 3.11.5 loses track of the position or of groups there.
 //   - (?a:…) holds for a class at the start of a pattern too; CPython's search
