@@ -298,7 +298,7 @@ func TestFail2banRegexOracleOptions(t *testing.T) {
 		{"-o", "<ip> <fid> <F-USER> <F-IP4> <family> <ip-rev> <failures> <bancount> <restored><br><sp><nothing> <F-NONE>", session, "sshd"},
 		{"-o", "<ip>: <msg>", session, "sshd"}, {"-o", "<matches>", session, "sshd"}, {"-o", "<ip-rev>", "x from 2001:db8::1", "from <HOST>"},
 		{"-o", "row", epochs, "from <HOST>"}, {"-o", "<time> <ip> <msg>", epochs, "from <HOST>"}, {"-o", "<time> <matches>", epochs, "from <HOST>"},
-		{"-d", "{^LN-BEG}LEPOCH", "-o", "<time>", "1795352401125 from 192.0.2.1", "from <HOST>"}, {"--TZ", "UTC", "-o", "<time>", log, "from <HOST>"},
+		{"-d", "{^LN-BEG}LEPOCH", "-o", "<time>", "1795352401125 from 192.0.2.1", "from <HOST>"}, {"--TZ", "UTC", "-o", "<time>", line, "from <HOST>"},
 		{"-d", "^%b %d\n{^LN-BEG}", log, "from <HOST>"}, {"-D", "-L5", "--print-all-matched", multi, multiRegex}, {"-D", "-L5", multi, multiRegex},
 		{"-r", "-o", "<family>|<ip-rev>|<F-id>", "x from host.invalid", "from <HOST>"}, {"-o", "<family>|<ip-rev>", "x from 192.0.2.1/24", "from <SUBNET>"},
 		{"-o", "<family>|<ip-rev>", "x from 2001:db8::1/56", "from <SUBNET>"}, {"-o", "<family>|<ip-rev>|<F-ID>", "x from a", "from <F-ID>a</F-ID>"},
