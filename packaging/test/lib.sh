@@ -98,7 +98,12 @@ halt() {
 	leader=
 }
 
-inside() { nsenter -t "$leader" -a env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TZ=UTC LC_ALL=C "$@"; }
+# inside runs a command in the root that boots. It is never this machine's: a
+# process of nspawn that is not in its own namespaces yet is none to go to.
+inside() {
+	[ -n "$leader" ] && [ "$(readlink "/proc/$leader/ns/pid")" != "$(readlink /proc/self/ns/pid)" ] || return 125
+	nsenter -t "$leader" -a env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TZ=UTC LC_ALL=C "$@"
+}
 
 die() {
 	echo "FAILED: $*" >&2
