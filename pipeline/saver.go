@@ -7,13 +7,15 @@ import (
 )
 
 const (
-	saveBans      = 50 * time.Millisecond // from the first event to the checkpoint
-	saveBurst     = 3 * time.Second       // the same at most, while a burst goes on
-	burst         = 512                   // bans within saveBans that begin one
-	lull          = 64                    // it goes on while within saveBans more than that come
-	savePositions = 5 * time.Second       // the same where only positions have moved
-	saveAgain     = time.Second           // the same for a store that failed
-	maxUnsaved    = 1 << 20               // events kept for a store that fails
+	saveBans  = 50 * time.Millisecond // from the first event to the checkpoint
+	saveBurst = 3 * time.Second       // the same at most, while a burst goes on
+	// burst is the bans within saveBans that begin one: to write so many takes a
+	// store as long again. Fewer are on disk within 100 ms.
+	burst         = 2000
+	lull          = 64              // it goes on while within saveBans more than that come
+	savePositions = 5 * time.Second // the same where only positions have moved
+	saveAgain     = time.Second     // the same for a store that failed
+	maxUnsaved    = 1 << 20         // events kept for a store that fails
 )
 
 // saver writes checkpoints.
