@@ -91,16 +91,21 @@ const (
 	textNoLevel     = "Invalid log level %s"
 )
 
+// refusal is an error in fail2ban's words.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
 // check says what fail2ban refuses of options that can be read.
 func (o *theirOptions) check() error {
 	if o.config != "" {
 		if info, err := os.Stat(o.config); err != nil || !info.IsDir() {
-			return fmt.Errorf(textNoDirectory, o.config)
+			return refusal(fmt.Sprintf(textNoDirectory, o.config))
 		}
 	}
 	if o.logLevel != "" {
 		if _, err := logtarget.ParseLevel(o.logLevel); err != nil {
-			return fmt.Errorf(textNoLevel, control.Repr(o.logLevel))
+			return refusal(fmt.Sprintf(textNoLevel, control.Repr(o.logLevel)))
 		}
 	}
 	return nil
