@@ -81,10 +81,14 @@ func TestBlindToFailures(t *testing.T) {
 		data := strings.Join(lines, "\n") + "\n"
 		w.Match(nil, &pipeline.Batch{Input: in.Input, Data: []byte(data), First: no + 1, Lines: len(lines)})
 		no += int64(len(lines))
+		s.alarm.looking.Lock() // the service looks, too
+		defer s.alarm.looking.Unlock()
 		s.probe(in, s.clock.Now())
 	}
 	sign := func(want string) {
 		t.Helper()
+		s.alarm.looking.Lock()
+		defer s.alarm.looking.Unlock()
 		if got := in.suspects.sign("LOG"); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
