@@ -4,6 +4,10 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -X main.version=$(VERSION)
 
+# A test's failure is make's, also where its output is filtered.
+SHELL       := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+
 # What the build needs: libsystemd is reached by cgo, Go's modules by https.
 BUILD_PACKAGES := ca-certificates gcc libc6-dev libsystemd-dev pkg-config
 # What the tests run against: the real things.

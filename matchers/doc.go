@@ -5,6 +5,9 @@
 // agree on how dates look, and runs each jail's prefregex, failregex and
 // ignoreregex over the line without its date.
 //
+// The rules of a jail that joins lines (maxlines) are searched for only while one
+// of the lines joined is a candidate; the lines before it are taken then.
+//
 // The work has two halves. The stateless half decodes a line, finds its date
 // and runs regular expressions. The ordered half sees only lines that matched:
 // it settles the time (the clock, the last date, the year), merges sessions

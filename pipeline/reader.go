@@ -205,8 +205,9 @@ func (s *step) addByLog(f *Failure) (Ban, bool) {
 }
 
 // Count takes a failure that no source found through window and ledger: a
-// command's, who may say so of anybody, whom Config.Ignore ignores too. It returns when the ledger has the ban that it caused, if any; a
-// ban that waits for Config.Ignore comes later.
+// command's, which counts for those too whom Config.Ignore ignores. It returns
+// when the ledger has the ban that it caused, if any; a ban that waits for
+// Config.Ignore comes later.
 func (p *Pipeline) Count(f *Failure) (Ban, bool) {
 	p.step.RLock()
 	defer p.step.RUnlock()

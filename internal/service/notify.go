@@ -30,9 +30,10 @@ func (s *Service) tell(state string) {
 }
 
 // report tells the service manager that the service is ready, its restored bans
-// in force, how it is, and at the end that it stops. Where the manager wants a sign of life (WATCHDOG_USEC)
-// it gets one twice as often as it asks; the status before each is made from
-// what every stage holds, so that a stage that hangs lets the watchdog bark.
+// in force, how it is, and at the end that it stops. Where the manager wants a
+// sign of life (WATCHDOG_USEC) it gets one twice as often as it asks; the status
+// before each is made from what every stage holds, so that a stage that hangs lets
+// the watchdog bark.
 func (s *Service) report(ctx context.Context) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return

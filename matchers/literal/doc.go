@@ -12,6 +12,9 @@
 // for in two halves, one of which a single cut leaves whole, and a half that is
 // found alone counts where the rest of the text stands beyond the cut.
 //
+// Where a rule has no text that is long enough, its digits are written out, for
+// lines of ASCII alone; every other line is a candidate then.
+//
 // Which texts, and which four of their bytes, is chosen by a sample of the
 // lines. On amd64 with AVX2 all windows of four bytes are looked at, 32 at once;
 // elsewhere every third where the texts are long enough, else every one.
