@@ -162,6 +162,12 @@ func masksOf(first, n int) []uint64 {
 	return out
 }
 
+// TriesEveryLine says whether nothing is known that a line must hold for a
+// failregex of the filter to match it.
+func (f *Filter) TriesEveryLine(re *regex.Regexp) bool {
+	return len(literal.Needs(re.Syntax())) == 0 && (f.maxLines > 1 || len(literal.WideNeeds(re.Syntax())) == 0)
+}
+
 // Literals returns, for people, the texts one of which must stand in a line
 // that re can match; nil: none is known, and every line has to be tried.
 func Literals(re *regex.Regexp) []string {

@@ -108,9 +108,6 @@ func printCheckedJail(w io.Writer, j *service.CheckedJail) {
 		if f.Replaces != "" {
 			line("", "in place of %s, which misses what is logged today (stockfilters = disk keeps it)", f.Replaces)
 		}
-		if f.MaxLines > 1 {
-			line("slow", "maxlines = %d: every line is looked at", f.MaxLines)
-		}
 	}
 	for _, re := range j.Slow {
 		cost := "every line is tried"

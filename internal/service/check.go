@@ -40,7 +40,7 @@ type CheckedFilter struct {
 	Stock    bool     `json:"stock"`    // the file is built in
 	Replaces string   `json:"replaces"` // the file on disk that it is taken for; empty: none
 	Regexes  int      `json:"regexes"`  // failregexes
-	MaxLines int      `json:"maxlines"` // above 1 every line is looked at, whatever is in it
+	MaxLines int      `json:"maxlines"` // above 1 its rules see so many lines joined
 }
 
 // CheckedAction is an action and how it is carried out.
@@ -206,7 +206,7 @@ func slowRegexes(c *config.Jail, f *matchers.Filter) []SlowRegex {
 		cost = CostPrefregex
 	}
 	for i, re := range f.Failregex() {
-		if v := c.Failregex[i]; matchers.Literals(re) == nil {
+		if v := c.Failregex[i]; f.TriesEveryLine(re) {
 			out = append(out, SlowRegex{Index: i, File: v.File, Line: v.Line, Regex: v.Text, Cost: cost})
 		}
 	}

@@ -151,18 +151,24 @@ func (s *Service) resolveNames(p *Pipe) error {
 	for name, value := range p.Overrides {
 		options.Overrides.Jail[name] = value
 	}
-	compiler := new(compiler)
-	for _, name := range p.Names {
+	// One is compiled while the next is read: half of a short pipe's time is its start.
+	jails, errs := make([]*jail, len(p.Names)), make([]error, len(p.Names))
+	var compiler compiler
+	var compiling sync.WaitGroup
+	for i, name := range p.Names {
 		c, err := namedJail(options, name)
-		if err != nil {
-			return err
+		if errs[i] = err; err != nil {
+			break
 		}
-		j, err := compiler.jail(c)
-		if err != nil {
-			return err
+		compiling.Go(func() { jails[i], errs[i] = compiler.jail(c) })
+	}
+	compiling.Wait()
+	for i, j := range jails {
+		if errs[i] != nil {
+			return errs[i]
 		}
-		if s.jail(c.Name) != nil {
-			return fmt.Errorf("%s is named twice", name)
+		if s.jail(j.config.Name) != nil {
+			return fmt.Errorf("%s is named twice", p.Names[i])
 		}
 		s.setJails(append(slices.Clip(s.jails()), j))
 	}
