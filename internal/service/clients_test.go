@@ -332,6 +332,10 @@ func TestPidFile(t *testing.T) {
 		_ = server.Wait()
 	}()
 	text := strconv.Itoa(server.Process.Pid)
+	// It has begun before the kernel shows its command line.
+	for begun := time.Now(); time.Since(begun) < 10*time.Second && serverOf(text) == 0; {
+		runtime.Gosched()
+	}
 	if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

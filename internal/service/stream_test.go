@@ -97,10 +97,12 @@ func TestStreamOracle(t *testing.T) {
 		for _, option := range ofJail {
 			compare("get", name, option)
 		}
-		for _, property := range []string{"port", "name", "actname", "actionban", "actionunban", "timeout"} {
-			compare("get", name, "action", "nothing", property)
+		for _, action := range j.config.Actions {
+			for _, property := range []string{"port", "name", "actname", "actionban", "actionunban", "timeout"} {
+				compare("get", name, "action", action.ActName, property)
+			}
+			compare("get", name, "actionproperties", action.ActName)
 		}
-		compare("get", name, "actionproperties", "nothing")
 	}
 	t.Logf("%d jails, %d answers compared", len(names)-1, compared)
 }
