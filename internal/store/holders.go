@@ -22,10 +22,14 @@ type holderList []holder
 // in memory what they think the file says. Others (a backup) are in nobody's way.
 func (l holderList) servers() bool { return l.has("fail2ban-server") || l.has("f2bpipe") }
 
+// has says whether one of them is the program of that name, or an interpreter
+// that runs it.
 func (l holderList) has(name string) bool {
 	for _, h := range l {
-		if strings.Contains(h.command, name) {
-			return true
+		for _, word := range strings.Fields(h.command) {
+			if filepath.Base(word) == name {
+				return true
+			}
 		}
 	}
 	return false
