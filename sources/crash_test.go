@@ -357,6 +357,10 @@ func schedule(t *testing.T, seed uint64, steps int) {
 	}
 	synced()
 	v.exactly(w.lines)
+	// The test keeps its cleanups, and with them writer and victim, until the
+	// last of a thousand has ended.
+	v.kill()
+	w.lines, v.lines = nil, nil
 }
 
 // TestSchedule runs a few random schedules; with F2BPIPE_SOAK=1 a thousand, or
