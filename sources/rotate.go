@@ -169,14 +169,23 @@ func (r *follower) insert(s *stream, i int, segs ...*segment) {
 	}
 }
 
+// leadsBack says whether g, to which the name leads, is a file that is open already.
+// Then that one is the youngest, and g is closed.
+func (s *stream) leadsBack(g *segment) bool {
+	i := slices.IndexFunc(s.segs, func(o *segment) bool { return o.id == g.id })
+	if i < 0 {
+		return false
+	}
+	g.close()
+	back := s.segs[i]
+	s.segs = append(slices.Delete(s.segs, i, i+1), back)
+	s.mark, back.expired = "", false
+	return true
+}
+
 // change takes up g, to which the name leads now.
 func (r *follower) change(s *stream, g *segment) {
-	if i := slices.IndexFunc(s.segs, func(o *segment) bool { return o.id == g.id }); i >= 0 {
-		// The name leads back to a file that is still open.
-		g.close()
-		back := s.segs[i]
-		s.segs = append(slices.Delete(s.segs, i, i+1), back)
-		s.mark, back.expired = "", false
+	if s.leadsBack(g) {
 		return
 	}
 	if r.handOver(s, g.id) {
@@ -186,6 +195,13 @@ func (r *follower) change(s *stream, g *segment) {
 	last := s.last()
 	if last != nil && !last.intact() {
 		r.rewritten(s, last) // it was emptied before its name was given away
+		if s.leadsBack(g) {
+			// It was rotated since the name led to it, and taken for a copy.
+			youngest := s.last()
+			youngest.known.note(s.finished(siblings(s.path), youngest))
+			youngest.known.again = true
+			return
+		}
 	}
 	if i := slices.IndexFunc(s.past, func(p pastFile) bool { return p.id == g.id && g.continues(&p.seg) }); i >= 0 {
 		if err := g.goTo(s.past[i].seg.off); err != nil {
