@@ -93,7 +93,7 @@ func (s *Set) scout(worker int) *Set {
 	s.bulk.mu.Lock()
 	defer s.bulk.mu.Unlock()
 	for len(s.bulk.scouts) <= worker {
-		scout := &Set{opts: s.opts, none: s.none, prefilter: prefilter{rules: s.prefilter.rules}}
+		scout := &Set{opts: s.opts, prefilter: prefilter{rules: s.prefilter.rules}}
 		scout.w.gaveUp = s.w.gaveUp
 		for _, v := range s.views {
 			scout.views = append(scout.views, &view{detector: v.detector, decoder: v.decoder, scouting: true})

@@ -42,7 +42,12 @@ func (known cutPlaces) of(d *dates.Detector) cutPlace {
 		all.after += place.after
 		first, anyFirst = first+place.first, anyFirst || place.first == ""
 	}
-	if all.anywhere && !anyFirst {
+	if !all.anywhere {
+		return all
+	}
+	// Halves of the texts are looked for: to take them apart would only shorten them.
+	all.after = ""
+	if !anyFirst {
 		all.first = first
 	}
 	return all
