@@ -151,6 +151,15 @@ func (b *box) copyIn(from, to string) {
 	b.ok("chmod", "755", to)
 }
 
+// copyTree copies what is in a directory outside, which the box need not have: its
+// /tmp is its own.
+func (b *box) copyTree(from, to string) {
+	b.t.Helper()
+	if err := os.CopyFS(filepath.Join("/proc", b.pid, "root", to), os.DirFS(from)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // link connects two boxes by a cable: 172.30.77.2 and .3, fd00:77::2 and ::3.
 func link(a, b *box) {
 	a.t.Helper()

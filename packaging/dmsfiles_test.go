@@ -107,10 +107,10 @@ func plant(t *testing.T, b *box, tree string) {
 		b.sh("rm -f /etc/fail2ban/jail.d/* /etc/fail2ban/*.local /etc/fail2ban/*.d/*.local")
 	case treeMaster:
 		b.sh("cp -R /etc/fail2ban/action.d /tmp/; rm -rf /etc/fail2ban; mkdir /etc/fail2ban; mv /tmp/action.d /etc/fail2ban/")
-		b.ok("cp", "-R", testenv.Shared(t, "fail2ban", "config")+"/.", "/etc/fail2ban/")
+		b.copyTree(testenv.Shared(t, "fail2ban", "config"), "/etc/fail2ban")
 	case treeOwn:
 		b.sh("rm -rf /etc/fail2ban; mkdir /etc/fail2ban")
-		b.ok("cp", "-R", filepath.Join(testenv.Root(t), "internal", "stock", "config")+"/.", "/etc/fail2ban/")
+		b.copyTree(filepath.Join(testenv.Root(t), "internal", "stock", "config"), "/etc/fail2ban")
 	}
 	for path, text := range dmsFiles {
 		b.write(path, text)
