@@ -1,7 +1,9 @@
 package matchers
 
 import (
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/f2bpipe/f2bpipe/matchers/dates"
@@ -15,6 +17,8 @@ type cutPlace struct {
 	anywhere bool
 	after    string // characters right before it, where it is not at the start
 	first    string // bytes of ASCII that it can begin with, where it is anywhere; empty: any
+	divides  bool   // something may stand before it
+	wordEnd  bool   // it ends with a word's character, and where a word ends
 }
 
 // startChars is how many characters may stand before a date at the start of a
@@ -29,6 +33,7 @@ type cutPlaces map[string]cutPlace
 func (known cutPlaces) of(d *dates.Detector) cutPlace {
 	var all cutPlace
 	first, anyFirst := "", false
+	all.wordEnd = true
 	for _, n := range d.Names() {
 		if n.Regex == "" {
 			continue // no date is found in the line
@@ -40,6 +45,7 @@ func (known cutPlaces) of(d *dates.Detector) cutPlace {
 		}
 		all.anywhere = all.anywhere || place.anywhere
 		all.after += place.after
+		all.wordEnd = all.wordEnd && (place.wordEnd || !place.divides)
 		first, anyFirst = first+place.first, anyFirst || place.first == ""
 	}
 	if !all.anywhere {
@@ -57,19 +63,21 @@ func (known cutPlaces) of(d *dates.Detector) cutPlace {
 func cutPlaceOf(expression string) cutPlace {
 	s, err := regex.Parse(expression, 0)
 	if err != nil {
-		return cutPlace{anywhere: true}
+		return cutPlace{anywhere: true, divides: true}
 	}
 	var w cutWalk
 	w.walk(s.Root, ahead{last: anyChar, chars: unbounded})
-	switch {
-	case !w.found:
-		return cutPlace{anywhere: true}
-	case !w.at.anchored, w.at.chars > startChars && w.at.last == anyChar:
-		return cutPlace{anywhere: true, first: w.first}
-	case w.at.chars <= startChars:
-		return cutPlace{first: w.first}
+	if !w.found {
+		return cutPlace{anywhere: true, divides: true}
 	}
-	return cutPlace{after: w.at.last, first: w.first}
+	place := cutPlace{first: w.first, divides: !(w.at.anchored && w.at.chars == 0), wordEnd: endsWord(expression, s.Root)}
+	switch {
+	case !w.at.anchored, w.at.chars > startChars && w.at.last == anyChar:
+		place.anywhere = true
+	case w.at.chars > startChars:
+		place.after = w.at.last
+	}
+	return place
 }
 
 const (
@@ -150,6 +158,81 @@ func (a ahead) or(b ahead) ahead {
 	}
 	return out
 }
+
+// wordEnd is what templates of dates end with.
+const wordEnd = `(?=\b|\W|$)`
+
+// endsWord says whether group 1 of an expression stands at its end, before a
+// bound of words, and ends with a word's character.
+func endsWord(expression string, root *regex.Node) bool {
+	if root.Kind != regex.KindConcat || !strings.HasSuffix(expression, wordEnd) {
+		return false
+	}
+	for _, n := range slices.Backward(root.Subs) {
+		if n.Kind == regex.KindGroup && n.Index == 1 {
+			all, _ := lastInWord(n)
+			return all
+		}
+		if !isEmpty(n) {
+			return false
+		}
+	}
+	return false
+}
+
+// isEmpty says whether a node matches nothing but the empty text.
+func isEmpty(n *regex.Node) bool {
+	switch n.Kind {
+	case regex.KindEmpty, regex.KindAssert, regex.KindLook:
+		return true
+	case regex.KindConcat, regex.KindAlternate, regex.KindCond, regex.KindGroup:
+		return !slices.ContainsFunc(n.Subs, func(sub *regex.Node) bool { return !isEmpty(sub) })
+	}
+	return false
+}
+
+// lastInWord says whether what a node matches ends in \w, or is empty; and
+// whether it can be empty.
+func lastInWord(n *regex.Node) (all, empty bool) {
+	switch n.Kind {
+	case regex.KindEmpty, regex.KindAssert, regex.KindLook:
+		return true, true
+	case regex.KindLiteral:
+		return isWord(n.Runes[len(n.Runes)-1]), false
+	case regex.KindClass:
+		for _, r := range n.Class.Ranges {
+			for x := r.Lo; x <= r.Hi; x++ {
+				if !isWord(x) {
+					return false, false
+				}
+			}
+		}
+		return true, false
+	case regex.KindGroup, regex.KindAtomic:
+		return lastInWord(n.Subs[0])
+	case regex.KindConcat:
+		for _, sub := range slices.Backward(n.Subs) {
+			if all, empty = lastInWord(sub); !all || !empty {
+				return all, false
+			}
+		}
+		return true, true
+	case regex.KindAlternate, regex.KindCond:
+		all = true
+		for _, sub := range n.Subs {
+			word, may := lastInWord(sub)
+			all, empty = all && word, empty || may
+		}
+		return all, empty
+	case regex.KindRepeat:
+		all, empty = lastInWord(n.Subs[0])
+		return all, empty || n.Min == 0
+	}
+	return false, true
+}
+
+// isWord is \w.
+func isWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r) }
 
 // firstChars are the characters that what a pattern matches can begin with, and
 // whether it can be empty.

@@ -35,7 +35,7 @@ func (p *prefilter) add(m *member, places cutPlaces) (first int) {
 		pref = place.split(f.pref.needs)
 	}
 	for _, r := range f.fail {
-		rule := literal.Rule{Cut: cut, First: place.first}
+		rule := literal.Rule{Cut: cut, First: place.first, WordEnd: place.wordEnd}
 		if m.view.decoder.keepsASCII() {
 			rule.Needs = [][]literal.Need{place.split(r.needs), pref}
 			if f.maxLines > 1 {

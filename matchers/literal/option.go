@@ -17,6 +17,9 @@ type Rule struct {
 	Cut   Cut
 	// First are the bytes that a date of ASCII can begin with; empty: any.
 	First string
+	// WordEnd says that a date ends with a word's character, where a word ends: no
+	// other one stood right behind it.
+	WordEnd bool
 	// Wide returns further needs, of lines of ASCII (WideNeeds): every other line
 	// is a candidate then. It is asked where Needs leave nothing to look for; nil:
 	// there are none.
@@ -78,14 +81,20 @@ func (r *Rule) options(length int) []offer {
 			out = append(out, offer{o, ascii})
 		}
 	}
+	cut := func(n Need, first string, ascii bool) {
+		add(r.cut(n, first), ascii)
+		if r.Cut == CutAnywhere && r.WordEnd {
+			add(n.words(), ascii)
+		}
+	}
 	for _, needs := range r.Needs {
 		for _, n := range needs {
-			add(r.cut(n, ""), false)
+			cut(n, "", false)
 		}
 	}
 	if len(out) == 0 && r.Wide != nil {
 		for _, n := range r.Wide() {
-			add(r.cut(n, r.First), true)
+			cut(n, r.First, true)
 		}
 	}
 	if r.Cut != CutAnywhere {
@@ -140,6 +149,25 @@ func (n Need) halves(first string) option {
 		if p := (probe{text: t.part(0, window)}); !seen[p] {
 			seen[p] = true
 			o = append(o, p)
+		}
+	}
+	return o
+}
+
+// words looks for the longest part of each text that no date with WordEnd divides:
+// behind its first byte it has those of a word alone.
+func (n Need) words() option {
+	o := make(option, len(n))
+	for i, t := range n {
+		start := 0
+		for end := 1; end <= len(t.Bytes); end++ {
+			if end < len(t.Bytes) && !t.isSet(end) && wordByte(t.Bytes[end]) {
+				continue
+			}
+			if end-start > len(o[i].text.Bytes) {
+				o[i].text = t.part(start, end)
+			}
+			start = end
 		}
 	}
 	return o

@@ -106,7 +106,7 @@ func contents(lines []string, prefs []*regex.Regexp) []string {
 
 // withDates returns the lines that content can be left over of by a cut, and
 // content itself.
-func withDates(content string, cut literal.Cut) []byte {
+func withDates(content string, cut literal.Cut, wordEnd bool) []byte {
 	var b bytes.Buffer
 	const date = "2026-11-22T13:00:00.000001+00:00"
 	b.WriteString(content + "\n")
@@ -114,12 +114,21 @@ func withDates(content string, cut literal.Cut) []byte {
 		if cut == literal.CutStart && (utf8.RuneCountInString(content[:i]) > 2 || strings.ContainsFunc(content[:i], isWord)) {
 			break
 		}
+		if next, _ := utf8.DecodeRuneInString(content[i:]); wordEnd && i < len(content) && isWord(next) {
+			continue
+		}
 		b.WriteString(content[:i] + date + content[i:] + "\n")
 	}
 	return b.Bytes()
 }
 
 func isWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r) }
+
+// cuts are where dates may have stood.
+var cuts = [...]struct {
+	cut     literal.Cut
+	wordEnd bool
+}{{literal.CutNone, false}, {literal.CutStart, false}, {literal.CutAnywhere, false}, {literal.CutAnywhere, true}}
 
 // TestEveryMatchIsACandidate takes all of fail2ban's regular expressions and
 // the sample lines that they match, puts dates wherever they may have been cut
@@ -151,26 +160,28 @@ func TestEveryMatchIsACandidate(t *testing.T) {
 		if texts[r.Filter] == nil {
 			texts[r.Filter] = contents(lines[r.Filter], prefs[r.Filter])
 		}
-		var scanners [3][]*literal.Scanner
-		for cut := range scanners {
-			scanners[cut] = literal.OptionScanners(literal.Rule{Needs: [][]literal.Need{literal.Needs(re.Syntax())}, Cut: literal.Cut(cut)})
+		var scanners [len(cuts)][]*literal.Scanner
+		for c, at := range cuts {
+			rule := literal.Rule{Needs: [][]literal.Need{literal.Needs(re.Syntax())}, Cut: at.cut, WordEnd: at.wordEnd}
+			scanners[c] = literal.OptionScanners(rule)
 			if testing.Short() && i%4 != 0 {
 				continue
 			}
-			scanners[cut] = append(scanners[cut],
-				literal.OptionScanners(literal.Rule{Wide: func() []literal.Need { return literal.WideNeeds(re.Syntax()) }, Cut: literal.Cut(cut), First: "2"})...)
+			rule.Needs, rule.First = nil, "2"
+			rule.Wide = func() []literal.Need { return literal.WideNeeds(re.Syntax()) }
+			scanners[c] = append(scanners[c], literal.OptionScanners(rule)...)
 		}
 		for _, text := range foreignDigits(texts[r.Filter]) {
 			if _, result := re.Search(&m, []byte(text+"\n"), 0); result != regex.Match {
 				continue
 			}
 			matches++
-			for cut, scanners := range scanners {
-				block := withDates(text, literal.Cut(cut))
+			for c, scanners := range scanners {
+				block := withDates(text, cuts[c].cut, cuts[c].wordEnd)
 				for n, s := range scanners {
 					looked++
 					if missed := missedLine(s, &l, block); missed != "" {
-						t.Fatalf("cut %d, engine %d: no candidate for some option: %q\nof %s", cut, n, missed, r.Regex)
+						t.Fatalf("cut %+v, engine %d: no candidate for some option: %q\nof %s", cuts[c], n, missed, r.Regex)
 					}
 				}
 			}
