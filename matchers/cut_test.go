@@ -19,7 +19,7 @@ func TestCutPlace(t *testing.T) {
 	}{
 		{"", true, true},
 		{"{^LN-BEG}", false, true},
-		{`^[^\[]*\[({DATE})`, false, true},
+		{`^[^\[]*\[({DATE})`, false, false}, // <%m/%d/%Exy@%H:%M:%S>
 		{`{UNB}%Y-%m-%d`, true, false},
 		{`%Y-%m-%d\s*`, true, false},
 		{`%Y-%m-%d %H:%M:%S`, true, true},

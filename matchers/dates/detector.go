@@ -17,7 +17,8 @@ type Setting struct {
 type Detector struct {
 	templates []*template
 	clock     *clock
-	zone      int // minutes east of UTC of dates that name no zone
+	begins    *[256]bool // what a line with a date begins with; nil: anything
+	zone      int        // minutes east of UTC of dates that name no zone
 	hasZone   bool
 }
 
@@ -43,8 +44,28 @@ func New(s Setting, nowNanos int64) (*Detector, error) {
 			return nil, fmt.Errorf("datepattern %q: %w", t.name, err)
 		}
 	}
-	d.templates = templates
+	d.templates, d.begins = templates, beginsOf(templates)
 	return d, nil
+}
+
+// beginsOf returns what lines with a date begin with, by one of the templates,
+// nil for anything: most filters with dates of their own have a mark there,
+// which lines of other services have not.
+func beginsOf(templates []*template) *[256]bool {
+	all := new([256]bool)
+	for _, t := range templates {
+		if t.quick.form != noForm {
+			return nil // it looks there itself
+		}
+		table, ok := t.re.Begins()
+		if !ok {
+			return nil
+		}
+		for b, begins := range table {
+			all[b] = all[b] || begins
+		}
+	}
+	return all
 }
 
 // Name is how fail2ban shows a template.

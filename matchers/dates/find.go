@@ -26,6 +26,9 @@ const (
 // End) is found too: the pattern says that the line has none.
 func (d *Detector) Find(m *regex.Machine, o *Order, line []byte) (Found, bool) {
 	var f Found
+	if d.begins != nil && (len(line) == 0 || !d.begins[line[0]]) {
+		return f, false
+	}
 	skip := -1 // the index of the one that was tried on the whole line already
 	collides := false
 	if o.last >= 0 {

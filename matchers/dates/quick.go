@@ -43,6 +43,7 @@ const (
 	afterMarks               // at the line's begin, behind at most two characters that are no word
 	atBegin                  // at the line's begin
 	afterOpened              // behind the line's first [
+	inBrackets               // the same, with the brackets
 )
 
 // quick is a template written by hand: a form at a place. For ASCII it answers
@@ -54,15 +55,17 @@ type quick struct {
 	decades uint16 // the third digits that years may have, as bits
 }
 
-// quickPlaces are the texts in front of a default's group, where it is used.
+// quickPlaces are the texts in front of a default's group and at its end, where
+// it is used.
 var quickPlaces = []struct {
-	front string
-	place place
+	front, back string
+	place       place
 }{
-	{wordRegex + "(", anywhere},
-	{lineRegex + "(", afterMarks},
-	{"^(", atBegin},
-	{`^[^\[]*\[(`, afterOpened},
+	{wordRegex + "(", "", anywhere},
+	{lineRegex + "(", "", afterMarks},
+	{"^(", "", atBegin},
+	{`^[^\[]*\[(`, "", afterOpened},
+	{`^[^\[]*(\[`, `\s*\]`, inBrackets},
 }
 
 // sourceOf are the expressions of the defaults that have no tokens.
@@ -92,7 +95,8 @@ func quickFor(t *template, year int) quick {
 	source, ok := strings.CutSuffix(source, ")"+wordEndRegex)
 	for _, x := range quickPlaces {
 		body, has := strings.CutPrefix(source, x.front)
-		if !ok || !has {
+		body, ends := strings.CutSuffix(body, x.back)
+		if !ok || !has || !ends {
 			continue
 		}
 		if f := formOf(body, folds, year); f != noForm {
@@ -171,7 +175,7 @@ func (q *quick) search(v *view, f *Found) verdict {
 		return unsure
 	}
 	p := 0
-	if q.place == afterOpened {
+	if q.place >= afterOpened {
 		if p = bytes.IndexByte(v.text, '[') + 1; p == 0 {
 			return noMatch
 		}
@@ -211,7 +215,25 @@ func (q *quick) body(text []byte, p, from int, f *Found) verdict {
 	if c.answer != match {
 		return c.answer
 	}
+	if q.place == inBrackets {
+		p--
+		if !c.closes() {
+			return unsure // a shorter date might stand before its bracket
+		}
+	}
 	f.Start, f.End = p, c.at
 	f.from, f.to = int32(from), int32(c.at)
 	return match
+}
+
+// closes goes over blanks and a closing bracket, if they are there.
+func (c *cursor) closes() bool {
+	for isBlank(c.peek(0)) {
+		c.at++
+	}
+	if c.peek(0) != ']' {
+		return false
+	}
+	c.at++
+	return true
 }

@@ -13,7 +13,7 @@ func (q *quick) reject(v *view) verdict {
 		could = q.couldAfterMarks(v.text)
 	case atBegin:
 		could = q.could(v.text)
-	case afterOpened:
+	case afterOpened, inBrackets:
 		could = q.could(v.text[bytes.IndexByte(v.text, '[')+1:])
 	}
 	if could {

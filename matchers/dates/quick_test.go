@@ -29,7 +29,7 @@ func must(t testing.TB, s Setting) *Detector {
 // plain returns the detector without its hand-written matchers.
 func (d *Detector) plain() *Detector {
 	p := *d
-	p.templates = nil
+	p.templates, p.begins = nil, nil
 	for _, t := range d.templates {
 		c := &template{name: t.name, pattern: t.pattern, source: t.source, kind: t.kind, flags: t.flags, weight: t.weight, value: t.value}
 		p.templates = append(p.templates, c)
@@ -43,6 +43,8 @@ var quickSettings = [][]string{
 	{lineBeginMark},
 	{"^{DATE}"},
 	{`^[^\[]*\[({DATE})`},
+	{`^[^\[]*(\[{DATE}\s*\])`, lineBeginMark},
+	{"^<W>{DATE}", `^L %d/%m/%Y - %H:%M:%S`},
 	{"{DATE}"},
 	{`%ExY(?P<_sep>[-/.])%m(?P=_sep)%d[T ]%H:%M:%S(?:[.,]%f)?(?:\s*%z)?`},
 	{`{^LN-BEG}%ExY(?P<_sep>[-/.])%m(?P=_sep)%d[T ]%H:%M:%S(?:[.,]%f)?(?:\s*%z)?`, "%b-%d-%Exy %k:%M:%S", "<%m/%d/%Exy@%H:%M:%S>"},
@@ -120,12 +122,12 @@ func dateTexts(at time.Time) []string {
 }
 
 // dateTails may follow the seconds.
-var dateTails = []string{"", " ", ".1", ".123", ",123456", ".1234567", ".123Z", "Z", " Z", "\tUTC", " GMT", "+0100", "-05:30", " +01", " +0", " +01:0x",
+var dateTails = []string{"", " ", "]", " \t]", " +0000]", "Z]", "\u00a0]", " 2026]", ".1", ".123", ",123456", ".1234567", ".123Z", "Z", " Z", "\tUTC", " GMT", "+0100", "-05:30", " +01", " +0", " +01:0x",
 	" 2026", " 2026x", " 1999", ".5 2026", " +0200x", " utc", ".é", "é", "x", "_", " é", ":", "٣", ".123 ٣", " +0٣", "\u00a0Z", " 2٣23"}
 
 // dateHeads may stand before the date.
 var dateHeads = []string{"", " ", "[", "((", "((( ", "x", "_", "é", "host ", "host: ", "<12>", "audit(", "xaudit(", "éaudit(", "Sun ", "PDT ", "ſun ",
-	`192.0.2.1 - - [`, `[a] [`, "2026 ", "20", "error ", "2026-11-22 13:19:17 ", "1:2:3 "}
+	`192.0.2.1 - - [`, `[a] [`, "<W>", "L ", "2026 ", "20", "error ", "2026-11-22 13:19:17 ", "1:2:3 "}
 
 // randomLine returns a line with a date or two, hurt in places.
 func randomLine(random *rand.Rand) []byte {
@@ -199,6 +201,7 @@ func TestQuickForms(t *testing.T) {
 	f("EPOCH", formEpoch)
 	f("LEPOCH", noForm)
 	f("^%Y-%m-%d", noForm)
+	f(`^[^\[]*(\[%ExY(?P<_sep>[-/.])%m(?P=_sep)%d(?:T|  ?)%H:%M:%S(?:[.,]%f)?(?:\s*%z)?\s*\])`, formISO)
 }
 
 // FuzzFind feeds lines, split at newlines, to detectors with and without
