@@ -2,9 +2,12 @@
 
 package literal
 
-// hasVectors says whether findAVX2 can be called.
-const hasVectors = false
+// What kernels of this machine can be called.
+const (
+	hasVectors = false
+	hasVBMI    = false
+)
 
-func findAVX2(*uint32, *byte, int, int, *nibbles, *[1 << 16]uint8) (count int, seen uint32) {
+func (g *groups) find(*uint32, *byte, int, int, *[1 << 16]uint8) (count int, seen uint64) {
 	panic("literal: no vectors on this machine")
 }

@@ -15,7 +15,7 @@ const maxEntries = 1<<16 - 1
 // tables are what places of windows are found and looked up with.
 type tables struct {
 	stride  int  // every stride'th window of a block is looked at
-	vectors bool // by findAVX2, stride 1
+	vectors bool // by groups, stride 1
 	probes  []probe
 
 	// What a window's hash leads to: 1 says that there is an entry, and
@@ -23,7 +23,7 @@ type tables struct {
 	known   [1 << 16]uint8
 	first   [1<<bucketBits + 1]uint16
 	entries []entry
-	nibbles nibbles // with vectors
+	groups  groups // with vectors
 }
 
 // entry says that a window stands in a probe at an offset.
@@ -61,7 +61,7 @@ func newTables(probes []probe, e engine, counts *windowCounts, sample []byte) ta
 		t.first[i+1] += t.first[i]
 	}
 	if t.vectors {
-		t.nibbles = newNibbles(t.entries, probes, sample)
+		t.groups = newGroups(t.entries, probes, sample)
 	}
 	return t
 }

@@ -10,8 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// vectorTables are tables for some texts, divided among groups by a sample.
-func vectorTables(texts ...string) *tables {
+// kernels are those that this machine has.
+func kernels() (list []kernel) {
+	if hasVectors {
+		list = append(list, nibbles8, nibbles16)
+	}
+	if hasVBMI {
+		list = append(list, bytes8)
+	}
+	return list
+}
+
+// vectorTables are tables for some texts for each kernel, divided among groups by a sample.
+func vectorTables(texts ...string) (all []*tables) {
 	var probes []probe
 	for _, text := range texts {
 		fold := strings.Repeat("\x00", len(text))
@@ -21,8 +32,12 @@ func vectorTables(texts ...string) *tables {
 		probes = append(probes, probe{text: Text{Bytes: text, Fold: fold}})
 	}
 	sample := []byte(strings.Join(texts, " ") + "\n")
-	t := newTables(probes, vectorEngines[0], countWindows(sample), sample)
-	return &t
+	for _, k := range kernels() {
+		t := newTables(probes, vectorEngines[0], countWindows(sample), sample)
+		t.groups, _ = newDivision(t.entries, probes, sample).divide(k)
+		all = append(all, &t)
+	}
+	return all
 }
 
 // samePlaces compares findVectors with findScalar.
@@ -34,20 +49,21 @@ func samePlaces(t *testing.T, tab *tables, data []byte) {
 		n, high := tab.findVectors(dst, data, from, to)
 		m, twinHigh := tab.findScalar(twin, data, from, to)
 		if !slices.Equal(dst[:n], twin[:m]) || high != twinHigh {
-			t.Fatalf("%q: %v %v, twin %v %v", data, dst[:n], high, twin[:m], twinHigh)
+			t.Fatalf("kernel %d: %q: %v %v, twin %v %v", tab.groups.kernel, data, dst[:n], high, twin[:m], twinHigh)
 		}
 	}
 }
 
-func FuzzFindAVX2(f *testing.F) {
+// FuzzFindVectors compares every kernel with what does the same a place at a time.
+func FuzzFindVectors(f *testing.F) {
 	if !hasVectors {
 		f.Skip("no AVX2")
 	}
 	var all []*tables
 	texts := []string{"Failed password", "i:failed", "aaaa", "\x00\x01\x7f\x7f", "i:abcd", "Connection", "closed by", "user unknown",
-		"abca", "bcab", "{[@`", "0123", "Invalid user", "error: ", "auth"}
+		"abca", "bcab", "{[@`", "0123", "Invalid user", "error: ", "auth", "!!!!", "~~~~", "i:zzzz", "9876"}
 	for n := range len(texts) {
-		all = append(all, vectorTables(texts[:n+1]...))
+		all = append(all, vectorTables(texts[:n+1]...)...)
 	}
 	f.Add([]byte("FAILED Failed password for aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))
 	f.Add([]byte("abcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcab\xe1\xe2\xe3\xe4\n"))
