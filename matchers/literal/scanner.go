@@ -141,8 +141,10 @@ func (s *Scanner) confirm(l *Lines, halves *halfCheck, data []byte, places []uin
 	for _, place := range places {
 		at := int(place)
 		v := binary.LittleEndian.Uint32(data[at:]) | foldBits
-		for _, e := range s.bucket(v) {
-			if e.value != v {
+		bucket := s.bucket(v)
+		for i := range bucket {
+			e := &bucket[i]
+			if e.value != v || e.differs(data, at) {
 				continue
 			}
 			p := &s.probes[e.probe]

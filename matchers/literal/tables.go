@@ -29,15 +29,44 @@ type tables struct {
 // entry says that a window stands in a probe at an offset.
 type entry struct {
 	value uint32
-	probe uint32
-	at    uint32
+	// Four more bytes of the probe, so far from the window: with their folds they
+	// are more. A window that many probes share is told apart by them, without a
+	// look at the probes.
+	fold, more uint32
+	away       int32
+	probe      uint32
+	at         uint32
+}
+
+// newEntry is the entry of the window that stands in a text at a place.
+func newEntry(t *Text, probe, at int) entry {
+	e := entry{value: windowAt(t.Bytes, at), probe: uint32(probe), at: uint32(at)}
+	next := at + window
+	switch last := len(t.Bytes) - window; {
+	case next <= last:
+	case at >= window:
+		next = at - window
+	default:
+		next = last
+	}
+	e.away = int32(next - at)
+	e.fold, e.more = wordAt(t.Fold, next), wordAt(t.Bytes, next)
+	return e
+}
+
+// differs says whether the bytes away from a place of data are not the text's.
+func (e *entry) differs(data []byte, at int) bool {
+	at += int(e.away)
+	return at < 0 || at+window > len(data) || binary.LittleEndian.Uint32(data[at:])|e.fold != e.more
 }
 
 // hash is the place of a window in the tables.
 func hash(v uint32) uint16 { return uint16(v * 0x9e3779b1 >> 16) }
 
-func windowAt(text string, at int) uint32 {
-	return (uint32(text[at]) | uint32(text[at+1])<<8 | uint32(text[at+2])<<16 | uint32(text[at+3])<<24) | foldBits
+func windowAt(text string, at int) uint32 { return wordAt(text, at) | foldBits }
+
+func wordAt(text string, at int) uint32 {
+	return uint32(text[at]) | uint32(text[at+1])<<8 | uint32(text[at+2])<<16 | uint32(text[at+3])<<24
 }
 
 // bucket returns the entries among which those of the window are.
@@ -109,9 +138,8 @@ func (t *tables) place(counts *windowCounts) {
 			}
 		}
 		for k := range t.stride {
-			v := windowAt(text, best+k)
-			taken[v] = true
-			t.entries = append(t.entries, entry{value: v, probe: uint32(i), at: uint32(best + k)})
+			taken[windowAt(text, best+k)] = true
+			t.entries = append(t.entries, newEntry(&t.probes[i].text, i, best+k))
 		}
 	}
 }
