@@ -32,6 +32,7 @@ type found struct {
 	hits   []noted
 	values [][]byte
 	bytes  []byte
+	ascii  bool // the batch is
 }
 
 // noted is a match that is not settled yet.
@@ -120,6 +121,7 @@ func (s *Set) Scan(worker int, b *pipeline.Batch) pipeline.Found {
 	scout.matchBatch(nil)
 	scout.countInvalid()
 	out := scout.notes
+	out.ascii = scout.ascii
 	scout.notes, scout.batch = nil, nil
 	return out
 }
@@ -194,6 +196,7 @@ func (f *found) keep(text []byte) []byte {
 func (s *Set) Settle(dst []pipeline.Failure, b *pipeline.Batch, notes pipeline.Found) []pipeline.Failure {
 	f := notes.(*found)
 	s.begin(b)
+	s.ascii = f.ascii
 	for i := range f.hits {
 		h := &f.hits[i]
 		m := s.jails[h.member]

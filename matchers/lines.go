@@ -83,7 +83,7 @@ func (s *Set) take(m *member, end int) {
 	data, v := s.batch.Data, m.view
 	at, n := end, 0
 	for ; at > m.taken && n < m.Filter.maxLines; n++ {
-		at = m.taken + bytes.LastIndexByte(data[m.taken:at-1], '\n') + 1
+		at = max(m.taken, literal.LastNewline(data, at-1)+1)
 	}
 	m.taken = end
 	if n == 0 {
@@ -100,7 +100,7 @@ func (s *Set) take(m *member, end int) {
 			next = at + i + 1
 		}
 		stamped := no < int64(len(s.batch.Stamps))
-		text, full := v.cutOut(&s.w.machine, trimCR(bytes.TrimSuffix(data[at:next], newline)), stamped)
+		text, full := v.cutOut(&s.w.machine, trimCR(bytes.TrimSuffix(data[at:next], newline)), stamped, s.ascii)
 		lines = append(lines, tuple{text: text, full: full, no: s.batch.First + no})
 		at = next
 	}

@@ -201,7 +201,7 @@ func (s *Set) Match(dst []pipeline.Failure, b *pipeline.Batch) []pipeline.Failur
 // begin turns to a batch.
 func (s *Set) begin(b *pipeline.Batch) {
 	s.arena, s.field = s.arena[:0], s.field[:0]
-	s.now, s.batch = s.opts.Now(), b
+	s.now, s.batch, s.ascii = s.opts.Now(), b, false
 	for _, v := range s.views {
 		v.ready, v.seen = false, 0
 	}
@@ -215,6 +215,9 @@ func (s *Set) matchBatch(dst []pipeline.Failure) []pipeline.Failure {
 	s.done.bytes, s.done.lines = 0, 0
 	some := s.prefilter.scan(s.batch.Data)
 	s.ascii = s.prefilter.ascii()
+	if s.chief != nil {
+		s.chief.ascii = s.ascii
+	}
 	for _, m := range s.joiners {
 		m.state.buffer.judgedBy(s.prefilter.scanner)
 	}
@@ -244,7 +247,7 @@ func (s *Set) end() {
 		s.take(m, len(s.batch.Data))
 	}
 	for _, v := range s.views {
-		v.leave(&s.w.machine, s.batch.Data, s.now)
+		v.leave(&s.w.machine, s.batch.Data, s.now, s.ascii)
 		if at, ok := v.last(s.now); ok {
 			s.newest.Store(at)
 		}

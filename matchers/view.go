@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/f2bpipe/f2bpipe/matchers/dates"
+	"github.com/f2bpipe/f2bpipe/matchers/literal"
 	"github.com/f2bpipe/f2bpipe/matchers/regex"
 )
 
@@ -163,16 +164,14 @@ func (v *view) noteLast(inBatch bool, now int64) {
 
 // lookBack makes the last date that of the last line before end that has one:
 // lines that are no candidates were not looked at. Each line is looked at once.
-func (v *view) lookBack(m *regex.Machine, data []byte, end int, now int64) {
+// ascii says that the batch is known to be ASCII.
+func (v *view) lookBack(m *regex.Machine, data []byte, end int, now int64, ascii bool) {
 	for at := end; at > v.seen; {
-		start := bytes.LastIndexByte(data[:at-1], '\n') + 1
+		start := literal.LastNewline(data, at-1) + 1
 		if start < v.seen {
 			break // the line that was seen itself
 		}
-		text, valid := v.decoder.decode(v.back[:0], trimCR(bytes.TrimSuffix(data[start:at], newline)))
-		if !valid {
-			v.back = text[:0]
-		}
+		text := v.decode(&v.back, trimCR(bytes.TrimSuffix(data[start:at], newline)), ascii)
 		if found, ok := v.detector.Find(m, v.order, text); ok && found.Start < found.End {
 			v.lastText, v.lastFound, v.barren = text, found, 0
 			v.keepLast(now)
@@ -184,13 +183,22 @@ func (v *view) lookBack(m *regex.Machine, data []byte, end int, now int64) {
 	v.seen = max(v.seen, end)
 }
 
-// cutOut returns a line of which nothing is learnt, without its date and with
-// it. stamped says that the date is not in it.
-func (v *view) cutOut(m *regex.Machine, raw []byte, stamped bool) (text, full string) {
-	decoded, valid := v.decoder.decode(v.back[:0], raw)
-	if !valid {
-		v.back = decoded[:0]
+// decode returns a line as the view sees it, if need be in memory, which it keeps.
+func (v *view) decode(memory *[]byte, raw []byte, ascii bool) []byte {
+	if ascii && v.decoder.keepsASCII() {
+		return raw
 	}
+	text, valid := v.decoder.decode((*memory)[:0], raw)
+	if !valid {
+		*memory = text[:0]
+	}
+	return text
+}
+
+// cutOut returns a line of which nothing is learnt, without its date and with
+// it. stamped says that the date is not in it, ascii that it is known to be ASCII.
+func (v *view) cutOut(m *regex.Machine, raw []byte, stamped, ascii bool) (text, full string) {
+	decoded := v.decode(&v.back, raw, ascii)
 	full = string(decoded)
 	if stamped {
 		return full, full
@@ -206,9 +214,9 @@ func (v *view) cutOut(m *regex.Machine, raw []byte, stamped bool) (text, full st
 const barrenLines = 10_000
 
 // leave looks back over the end of a batch.
-func (v *view) leave(m *regex.Machine, data []byte, now int64) {
+func (v *view) leave(m *regex.Machine, data []byte, now int64, ascii bool) {
 	if v.barren < barrenLines {
-		v.lookBack(m, data, len(data), now)
+		v.lookBack(m, data, len(data), now, ascii)
 	}
 }
 

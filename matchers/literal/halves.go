@@ -30,7 +30,7 @@ func (c *halfCheck) plausible(p *probe, data []byte, start int) bool {
 	if c.looks++; c.looks > maxLooks || c.end-start > maxLine {
 		return true
 	}
-	before := lastNewline(data, start) + 1
+	before := LastNewline(data, start) + 1
 	if start-before > maxLine {
 		return true
 	}
@@ -93,16 +93,16 @@ func (t *Text) commonEnd(b []byte) int {
 
 // lineAround returns the bounds of the line that holds data[at], its newline included.
 func lineAround(data []byte, at int) (start, end int) {
-	start = lastNewline(data, at) + 1
+	start = LastNewline(data, at) + 1
 	if i := bytes.IndexByte(data[at:], '\n'); i >= 0 {
 		return start, at + i + 1
 	}
 	return start, len(data)
 }
 
-// lastNewline returns where the last newline before at stands, or -1. It looks
+// LastNewline returns where the last newline before at stands, or -1. It looks
 // at eight bytes at once, bytes.LastIndexByte at one.
-func lastNewline(data []byte, at int) int {
+func LastNewline(data []byte, at int) int {
 	const (
 		ones     = 0x0101010101010101
 		tops     = 0x80 * ones
