@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/f2bpipe/f2bpipe/matchers/literal"
+	"github.com/f2bpipe/f2bpipe/matchers/regex"
 	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
@@ -16,6 +17,7 @@ type tuple struct {
 	full      string
 	no        int64
 	candidate bool // a rule may need it
+	uncut     bool // full is the line as it was read, text is not known yet
 }
 
 // A lineBuffer is the last lines of a jail with maxlines > 1. No rule can match
@@ -33,6 +35,17 @@ func (b *lineBuffer) add(most int, lines ...tuple) {
 		b.lines = append(b.lines[:0], b.lines[n:]...)
 	}
 	b.judge()
+}
+
+// cut takes the dates out of lines that were kept for the case that they are
+// needed: most never are.
+func (b *lineBuffer) cut(m *regex.Machine, v *view) {
+	for i := range b.lines {
+		if t := &b.lines[i]; t.uncut {
+			t.text, t.full = v.cutOut(m, t.full)
+			t.uncut = false
+		}
+	}
 }
 
 // set puts other lines in the place of all.
@@ -99,9 +112,12 @@ func (s *Set) take(m *member, end int) {
 		if i := bytes.IndexByte(data[at:end], '\n'); i >= 0 {
 			next = at + i + 1
 		}
-		stamped := no < int64(len(s.batch.Stamps))
-		text, full := v.cutOut(&s.w.machine, trimCR(bytes.TrimSuffix(data[at:next], newline)), stamped, s.ascii)
-		lines = append(lines, tuple{text: text, full: full, no: s.batch.First + no})
+		t := tuple{full: string(trimCR(bytes.TrimSuffix(data[at:next], newline))), no: s.batch.First + no, uncut: true}
+		if no < int64(len(s.batch.Stamps)) { // there is no date in it
+			t.full = string(v.decode(&v.back, []byte(t.full), s.ascii))
+			t.text, t.uncut = t.full, false
+		}
+		lines = append(lines, t)
 		at = next
 	}
 	m.state.buffer.add(m.Filter.maxLines, lines...)
@@ -114,10 +130,11 @@ func (s *Set) matchLines(dst []pipeline.Failure, m *member, l *line, candidate b
 	f, v, kept := m.Filter, m.view, &m.state.buffer
 	s.take(m, l.start)
 	m.taken = l.end
-	kept.add(f.maxLines, tuple{string(v.pre) + string(v.post), string(v.text), l.no, candidate})
+	kept.add(f.maxLines, tuple{text: string(v.pre) + string(v.post), full: string(v.text), no: l.no, candidate: candidate})
 	if !kept.waits {
 		return dst
 	}
+	kept.cut(&s.w.machine, v)
 	lines := slices.Clone(kept.lines)
 	buf := joinTuples(lines)
 	if f.ignoresEarly() && f.ignores(&s.w, buf) {

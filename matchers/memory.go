@@ -50,6 +50,7 @@ func (s *Set) Memory(dst []pipeline.Memory, all bool) ([]pipeline.Memory, bool) 
 		}
 		if lines := m.state.buffer.lines; len(lines) > 0 && s.memory.lines[m] != lines[len(lines)-1].no {
 			s.memory.lines[m] = lines[len(lines)-1].no
+			m.state.buffer.cut(&s.w.machine, m.view)
 			put(keyLines, appendTuples(nil, lines))
 		}
 	}

@@ -195,14 +195,10 @@ func (v *view) decode(memory *[]byte, raw []byte, ascii bool) []byte {
 	return text
 }
 
-// cutOut returns a line of which nothing is learnt, without its date and with
-// it. stamped says that the date is not in it, ascii that it is known to be ASCII.
-func (v *view) cutOut(m *regex.Machine, raw []byte, stamped, ascii bool) (text, full string) {
-	decoded := v.decode(&v.back, raw, ascii)
+// cutOut returns a line of which nothing is learnt without its date and with it.
+func (v *view) cutOut(m *regex.Machine, raw string) (text, full string) {
+	decoded := v.decode(&v.back, []byte(raw), false)
 	full = string(decoded)
-	if stamped {
-		return full, full
-	}
 	if found, ok := v.detector.Find(m, v.order, decoded); ok {
 		return full[:found.Start] + full[found.End:], full
 	}
