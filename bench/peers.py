@@ -2,7 +2,7 @@
 """peers: f2bpipe beside ripgrep and Debian's fail2ban, on the same input in the
 same run; prints the table of ratios that the README shows.
 
-usage: bench/peers.py F2BPIPE [--lines N] [--rounds N] [--config DIR]
+usage: bench/peers.py F2BPIPE [--lines N] [--rounds N] [--config DIR] [--generator COMMAND]
 
 Six filters: sshd[mode=aggressive], postfix[mode=extra], dovecot,
 nginx-http-auth, nginx-botsearch, recidive of DIR (default: /etc/fail2ban).
@@ -11,13 +11,19 @@ processes, less nothing. A second table has sshguard's parser, where it is
 installed, and f2bpipe itself on two processors. ripgrep searches for the same failregexes as one
 alternation each (-e), lookarounds dropped and groups not captured: it says yes
 or no where f2bpipe finds the date, the rule, every group, and counts. fail2ban
-is its Filter.processLine for the six filters in turn over a part of the lines,
-start not counted.
+is what its server does with a line, Filter.processLine, for the six filters in
+turn, in one process, over a part of the lines, start not counted; and in the
+second table fail2ban-regex, a process a filter, the time for a log of one line
+taken off.
+
+The logs are bench/gen's; --generator is another command, which is given
+-n LINES, and -f 0 for a log without failures or --attack for one of them alone.
 """
 import argparse
 import json
 import os
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -84,6 +90,17 @@ def timed(args, stdin):
     return cpu, time.monotonic() - start, out.decode(errors="replace").strip()
 
 
+def fail2ban_regex(config, path, part):
+    """Seconds of fail2ban-regex for the six filters over the lines, beyond its start."""
+    total = 0
+    for sign, some in ((-1, part[:1]), (1, part)):
+        with open(path, "w") as f:
+            f.write("".join(line + "\n" for line in some))
+        for name, opts in FILTERS:
+            total += sign * timed(["taskset", "-c", "0", "fail2ban-regex", "-c", config, "--no-check-all", "--print-no-missed", path, spec(name, opts)], os.devnull)[1]
+    return total
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("f2bpipe")
@@ -91,6 +108,7 @@ def main():
     p.add_argument("--rounds", type=int, default=6)
     p.add_argument("--config", default="/etc/fail2ban")
     p.add_argument("--fail2ban-lines", type=int, default=10000)
+    p.add_argument("--generator")
     a = p.parse_args()
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     corpora = tempfile.mkdtemp(prefix="f2bpipe-bench")
@@ -107,8 +125,11 @@ def main():
     logs = {}
     for kind in ("mixed", "clean", "attack"):
         logs[kind] = os.path.join(corpora, kind + ".log")
+        generate = ["go", "run", "./bench/gen", "-kind", kind, "-lines", str(a.lines)]
+        if a.generator:
+            generate = shlex.split(a.generator) + ["-n", str(a.lines)] + {"mixed": [], "clean": ["-f", "0"], "attack": ["--attack"]}[kind]
         with open(logs[kind], "wb") as f:
-            subprocess.run(["go", "run", "./bench/gen", "-kind", kind, "-lines", str(a.lines)], cwd=root, stdout=f, check=True)
+            subprocess.run(generate, cwd=root, stdout=f, check=True)
     nothing = os.path.join(corpora, "nothing.log")
     with open(logs["clean"], "rb") as i, open(nothing, "wb") as o:
         subprocess.run(["rg", "-v", "--no-unicode", "-f", pattern_file, "-"], stdin=i, stdout=o, check=False)
@@ -128,6 +149,7 @@ def main():
         for _ in range(a.rounds):
             walls["f"].append(timed(ours, log)[1])
             walls["r"].append(timed(rg, log)[1])
+        part_file = os.path.join(corpora, "part")
         part = [line.rstrip("\n") for _, line in zip(range(a.fail2ban_lines), open(log, errors="replace"))]
         start = time.monotonic()
         for line in part:
@@ -137,6 +159,8 @@ def main():
         f, r = statistics.median(walls["f"]) / n * 1e9, statistics.median(walls["r"]) / n * 1e9
         print("| %s | %.0f | %.0f | %.0f | %.2f | %.0f |" % (kind, f, r, peer, r / f, peer / f), flush=True)
         print(json.dumps({"log": kind, "f2bpipe": walls["f"], "rg": walls["r"]}), file=sys.stderr)
+        whole = fail2ban_regex(a.config, part_file, part) / len(part) * 1e9
+        lines.append("| %s | fail2ban-regex --no-check-all, six times | %.0f ns/line | %.0f times it |" % (kind, whole, whole / f))
         if guard:
             g = statistics.median(timed(["taskset", "-c", "0", guard], log)[1] for _ in range(a.rounds)) / n * 1e9
             lines.append("| %s | sshguard's parser (its own signatures: yes and the address) | %.0f ns/line | %.2f times it |" % (kind, g, g / f))
