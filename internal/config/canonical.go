@@ -35,23 +35,20 @@ func (l *loader) canonical(name string, init []Param) *Action {
 		params.set(p.Name, text{s: p.Value.Text})
 		key += "\x00" + p.Name + "\x00" + p.Value.Text
 	}
-	if a, ok := l.canonicals[key]; ok {
+	if a, ok := l.files.canonicals[key]; ok {
 		return a
 	}
 	for _, p := range canonicalParams {
 		params.set(p, text{s: "@" + strings.ReplaceAll(p, "?family=inet6", "6") + "@"})
 	}
 	a := l.plainAction(name, params)
-	if l.canonicals == nil {
-		l.canonicals = map[string]*Action{}
-	}
-	l.canonicals[key] = a
+	l.files.canonicals[key] = a
 	return a
 }
 
 // plainAction reads an action for nobody: it reports nothing. nil: it cannot be read.
 func (l *loader) plainAction(name string, params *section) *Action {
-	quiet := &loader{opt: l.opt, files: l.files, parsers: l.parsers}
+	quiet := l.quiet()
 	r := &actionReader{stream: &stream{loader: quiet}}
 	p := quiet.parser(quiet.join("action.d", name), false)
 	if !p.found {

@@ -103,8 +103,9 @@ func (r *jailReader) checkActions() {
 // neither fail2ban, nor we, nor any %(…)s of the jail's files. Those of the
 // stock configuration are ours to get right.
 func (r *jailReader) unknown() {
-	for _, k := range r.parser.sections[r.name].keys {
-		r.unknownOption(r.name, k, r.parser.sections[r.name].opts[k])
+	own := r.parser.lookup(r.name)
+	for _, k := range own.keys {
+		r.unknownOption(r.name, k, own.opts[k])
 	}
 }
 
@@ -138,16 +139,15 @@ func (l *loader) readsOption(name string) bool {
 	if contains(l.optionNames(), name) {
 		return true
 	}
-	return l.references()[name]
+	return l.parser("jail", false).references()[name]
 }
 
-// references are the options that the files of jail.conf mention in %(…)s.
-func (l *loader) references() map[string]bool {
-	if l.mentioned != nil {
-		return l.mentioned
+// references are the options that the files mention in %(…)s.
+func (p *parser) references() map[string]bool {
+	if p.mentioned != nil {
+		return p.mentioned
 	}
-	l.mentioned = map[string]bool{}
-	p := l.parser("jail", false)
+	p.mentioned = map[string]bool{}
 	sections := []*section{p.defaults}
 	for _, s := range p.sections {
 		sections = append(sections, s)
@@ -162,12 +162,12 @@ func (l *loader) references() map[string]bool {
 				rest = rest[i+2:]
 				if end := strings.Index(rest, ")s"); end > 0 {
 					name := strings.ToLower(rest[:end])
-					l.mentioned[name[strings.IndexByte(name, '/')+1:]] = true
+					p.mentioned[name[strings.IndexByte(name, '/')+1:]] = true
 				}
 			}
 		}
 	}
-	return l.mentioned
+	return p.mentioned
 }
 
 // reportFaults reports what is wrong with the files of a filter or action that

@@ -11,17 +11,13 @@ import (
 	"strings"
 )
 
-// loader reads one tree. Files and merged parsers are read once.
+// loader reads one tree.
 type loader struct {
 	opt      Options
-	files    map[string]*source
-	parsers  map[string]*parser
+	files    *Files
+	used     map[*parser]bool // what there is to tell of them was reported
 	replaced []Replaced
 	problems Problems
-	// mentioned is what references returns.
-	mentioned map[string]bool
-	// canonicals are the actions that canonical has read, by name and parameters.
-	canonicals map[string]*Action
 }
 
 func newLoader(o Options) *loader {
@@ -31,14 +27,18 @@ func newLoader(o Options) *loader {
 	if o.Version == "" {
 		o.Version = DefaultVersion
 	}
-	files := map[string]*source{}
-	if o.Files != nil {
-		if o.Files.read == nil {
-			o.Files.read = files
-		}
-		files = o.Files.read
+	if o.Files == nil {
+		o.Files = new(Files)
 	}
-	return &loader{opt: o, files: files, parsers: map[string]*parser{}}
+	if o.Files.read == nil {
+		*o.Files = Files{read: map[string]*source{}, parsers: map[string]*parser{}, canonicals: map[string]*Action{}}
+	}
+	return &loader{opt: o, files: o.Files, used: map[*parser]bool{}}
+}
+
+// quiet returns a loader of the same tree whose reports nobody has heard of.
+func (l *loader) quiet() *loader {
+	return &loader{opt: l.opt, files: l.files, used: map[*parser]bool{}}
 }
 
 // source is a parsed file and where it was taken from.
@@ -49,9 +49,15 @@ type source struct {
 }
 
 // Files are configuration files that were read. Loads that share them (see
-// Options.Files) read and parse each file once, and see it as it was then. It
-// belongs to one goroutine at a time; the zero value is ready.
-type Files struct{ read map[string]*source }
+// Options.Files) read, parse and merge each file once, and see it as it was
+// then. It belongs to one goroutine at a time; the zero value is ready.
+type Files struct {
+	read    map[string]*source
+	parsers map[string]*parser // never changed, by the path of their name
+	trunk   *trunk             // what a Load begins with; nil: there was none
+	// canonicals are the actions that canonical has read, by name and parameters.
+	canonicals map[string]*Action
+}
 
 // join is Python's os.path.join of two: an absolute name stands for itself.
 func (l *loader) join(dir, name string) string {
@@ -115,15 +121,24 @@ func (l *loader) read(path string, diskOnly bool) *source {
 	if diskOnly {
 		key += "\x00disk"
 	}
-	f, ok := l.files[key]
+	f, ok := l.files.read[key]
 	if !ok {
 		f = l.readUncached(path, diskOnly)
-		l.files[key] = f
+		l.files.read[key] = f
 	}
-	if f != nil && f.instead != nil && !slices.Contains(l.replaced, *f.instead) {
-		l.replaced = append(l.replaced, *f.instead)
+	if f != nil && f.instead != nil {
+		l.replace(*f.instead)
 	}
 	return f
+}
+
+// replace notes files that stock ones were taken for.
+func (l *loader) replace(files ...Replaced) {
+	for _, r := range files {
+		if !slices.Contains(l.replaced, r) {
+			l.replaced = append(l.replaced, r)
+		}
+	}
 }
 
 func (l *loader) readUncached(path string, diskOnly bool) *source {

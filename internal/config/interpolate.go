@@ -47,7 +47,7 @@ func (s *scope) get(name string) (text, bool) {
 // get returns the interpolated value of an option: that of vars (which wins
 // over every file), the section's or [DEFAULT]'s. ok is false where nobody has it.
 func (p *parser) get(sectionName, option string, vars *section) (v text, ok bool, err error) {
-	own := p.sections[sectionName]
+	own := p.lookup(sectionName)
 	if own == nil {
 		if sectionName != defaultSection {
 			return text{}, false, nil
@@ -201,13 +201,13 @@ func (p *parser) referred(from, sec, opt string) (text, bool) {
 	switch strings.ToLower(sec) {
 	case "default":
 	case "known":
-		if known := p.sections[knownPrefix+from]; known != nil {
+		if known := p.lookup(knownPrefix + from); known != nil {
 			if v, ok := known.get(opt); ok {
 				return v, true
 			}
 		}
 	default:
-		other := p.sections[sec]
+		other := p.lookup(sec)
 		if other == nil {
 			return text{}, false
 		}

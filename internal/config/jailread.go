@@ -88,7 +88,7 @@ func (r *jailReader) effective() map[string]Value {
 	if r.opt.NativeActions != "" {
 		out["native-actions"] = Value{Text: r.opt.NativeActions}
 	}
-	own := r.parser.sections[r.name]
+	own := r.parser.lookup(r.name)
 	for _, s := range []*section{r.parser.defaults, own} {
 		for _, k := range s.keys {
 			if strings.HasPrefix(k, "known/") {
@@ -231,7 +231,7 @@ func (r *jailReader) readFilter() {
 	}
 	filter := f.filter(all)
 	r.jail.Filter = &filter
-	own := r.parser.sections[r.name]
+	own := r.parser.lookup(r.name)
 	for _, k := range all.keys {
 		if !strings.HasPrefix(k, "known/") {
 			own.set("known/"+k, all.opts[k])

@@ -72,29 +72,17 @@ func (c *Config) Jail(name string) *Jail {
 // Config is never nil; jails that an error disables are in it, with Err set.
 func Load(o Options) (*Config, Problems) {
 	l := newLoader(o)
-	c := &Config{Dir: l.opt.Dir}
-	if o.Dir != "" {
-		if info, err := os.Stat(o.Dir); err != nil && o.Stock == nil {
-			l.report(Problem{Severity: Error, File: o.Dir, Message: reason(err)})
-		} else if err != nil {
-			l.report(Problem{Severity: Warning, File: o.Dir, Message: reason(err) + ": the built-in configuration stands alone"})
-		} else if err == nil && !info.IsDir() {
-			l.report(Problem{Severity: Error, File: o.Dir, Message: "not a directory"})
-		}
-	}
-	c.Main = l.main()
-	files := append([]string(nil), c.Main.Files...)
-	p := l.parser("jail", false)
-	files = append(files, p.files...)
-	if !p.found && len(l.problems.Errors()) == 0 {
-		l.report(Problem{Severity: Error, File: l.join(o.Dir, "jail.conf"), Message: "no jail.conf, jail.local or jail.d/*.conf to read"})
-	}
+	t := l.trunk(o.Dir)
+	c := &Config{Dir: l.opt.Dir, Main: t.main}
+	p := t.jails.fork(overrides(o.Overrides.Jail))
+	files := slices.Concat(t.main.Files, p.files)
 	if o.Make {
 		for _, name := range o.Enable {
 			p.section(name)
 		}
 	}
-	l.jailTree(p)
+	l.reportTrunk(p)
+	l.problems = append(l.problems, t.warnings...)
 	for _, name := range append([]string(nil), p.names...) {
 		if name == includeSection || o.Only != "" && name != o.Only {
 			continue
@@ -129,9 +117,69 @@ func (l *loader) reportWrong(s Severity, jail, option string, err error) {
 	l.report(Problem{Severity: s, File: w.at.file, Line: w.at.line, Jail: jail, Option: option, Text: w.text, Message: w.msg, Hint: w.hint})
 }
 
-// jailTree reports what is wrong with the files of jail.conf as such and lays
-// the overrides and fail2ban's built-in values over them.
-func (l *loader) jailTree(p *parser) {
+// trunk is what the Loads of a configuration have in common.
+type trunk struct {
+	main     Main
+	jails    *parser
+	problems Problems // of the directory, fail2ban.conf and the reading of jail.conf
+	replaced []Replaced
+	warnings Problems // of jail.conf's sections
+	disk     bool     // no stock file is taken for one of the directory
+}
+
+// trunk returns the beginning of every Load, with what there is to tell of it.
+func (l *loader) trunk(dir string) *trunk {
+	if l.files.trunk == nil {
+		l.files.trunk = l.quiet().readTrunk(dir)
+	}
+	t := l.files.trunk
+	l.problems, l.replaced = slices.Clone(t.problems), slices.Clone(t.replaced)
+	if t.disk {
+		l.opt.Superseded = nil
+	}
+	return t
+}
+
+// readTrunk reads fail2ban.conf and jail.conf of dir, which is Options.Dir as it
+// was written.
+func (l *loader) readTrunk(dir string) *trunk {
+	if dir != "" {
+		if info, err := os.Stat(dir); err != nil && l.opt.Stock == nil {
+			l.report(Problem{Severity: Error, File: dir, Message: reason(err)})
+		} else if err != nil {
+			l.report(Problem{Severity: Warning, File: dir, Message: reason(err) + ": the built-in configuration stands alone"})
+		} else if err == nil && !info.IsDir() {
+			l.report(Problem{Severity: Error, File: dir, Message: "not a directory"})
+		}
+	}
+	t := &trunk{main: l.main()}
+	t.disk = l.opt.Superseded == nil
+	p := l.parser("jail", false)
+	if !p.found && len(l.problems.Errors()) == 0 {
+		l.report(Problem{Severity: Error, File: l.join(dir, "jail.conf"), Message: "no jail.conf, jail.local or jail.d/*.conf to read"})
+	}
+	t.problems, t.replaced, l.problems = l.problems, l.replaced, nil
+	l.warnSections(p)
+	t.warnings = l.problems
+	jails := *p
+	t.jails, jails.defaults = &jails, p.defaults.clone()
+	builtIn := pos{file: ""}
+	t.jails.defaults.set("fail2ban_version", written(l.opt.Version, builtIn))
+	t.jails.defaults.set("fail2ban_confpath", written(l.opt.Dir, builtIn))
+	return t
+}
+
+// overrides is the section of options that the command line gives.
+func overrides(options map[string]string) *section {
+	s := newSection()
+	for name, v := range options {
+		s.set(strings.ToLower(name), written(v, pos{file: CommandLine}))
+	}
+	return s
+}
+
+// reportTrunk reports what is wrong with the files of jail.conf as such.
+func (l *loader) reportTrunk(p *parser) {
 	for _, f := range p.faults {
 		jail := f.section
 		if !l.isJail(p, jail) {
@@ -139,15 +187,6 @@ func (l *loader) jailTree(p *parser) {
 		}
 		if l.opt.Only == "" || jail == "" || jail == l.opt.Only {
 			l.reportWrong(f.severity(), jail, f.option, &f.wrong)
-		}
-	}
-	l.warnSections(p)
-	builtIn := pos{file: ""}
-	p.defaults.set("fail2ban_version", written(l.opt.Version, builtIn))
-	p.defaults.set("fail2ban_confpath", written(l.opt.Dir, builtIn))
-	for name, v := range l.opt.Overrides.Jail {
-		for _, sec := range p.names {
-			p.sections[sec].set(strings.ToLower(name), written(v, pos{file: CommandLine}))
 		}
 	}
 }

@@ -45,7 +45,7 @@ var logLevels = []string{
 
 // main reads fail2ban.conf and its kin. Without any, the defaults hold.
 func (l *loader) main() Main {
-	p := l.parser("fail2ban", false)
+	p := l.parser("fail2ban", false).fork(newSection())
 	m := Main{Options: map[string]Value{}, Files: p.files, DBMaxMatches: -1}
 	l.reportFaults(p, "")
 	definition := p.section("Definition")
@@ -69,7 +69,7 @@ func (l *loader) main() Main {
 	m.LogLevel, m.LogTarget, m.SyslogSocket = m.Options["loglevel"], m.Options["logtarget"], m.Options["syslogsocket"]
 	m.Socket, m.PidFile = m.Options["socket"], m.Options["pidfile"]
 	m.AllowIPv6, m.DBFile = m.Options["allowipv6"], m.Options["dbfile"]
-	if p.sections["Thread"] != nil {
+	if p.lookup("Thread") != nil {
 		if v, ok, err := p.get("Thread", "stacksize", nil); err != nil {
 			l.reportWrong(Error, "", "stacksize", err)
 		} else if ok {

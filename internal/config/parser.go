@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -25,19 +26,43 @@ type parser struct {
 	files    []string // that it was read from, in order, as places name them
 	faults   []fault
 	found    bool // at least one file was read
+
+	problems  Problems        // of the reading itself
+	replaced  []Replaced      // files that stock ones were taken for
+	mentioned map[string]bool // what references returns
+
+	// Of a fork: what it was made from, whose sections it copies when it is first
+	// asked for them, and the options that it lays over each.
+	below *parser
+	over  *section
 }
 
 // parser reads the files of name, relative to Options.Dir or absolute: their
-// order is name.conf, name.d/*.conf, name.local, name.d/*.local. It is read once.
+// order is name.conf, name.d/*.conf, name.local, name.d/*.local. It is read
+// once, and must not be changed.
 func (l *loader) parser(name string, diskOnly bool) *parser {
-	key := name
+	base := l.join(l.opt.Dir, name)
+	key := base
 	if diskOnly {
 		key += "\x00disk"
 	}
-	if p := l.parsers[key]; p != nil {
-		return p
+	p := l.files.parsers[key]
+	if p == nil {
+		q := l.quiet()
+		p = q.parseNamed(base, diskOnly)
+		p.problems, p.replaced = q.problems, q.replaced
+		l.files.parsers[key] = p
 	}
-	base := l.join(l.opt.Dir, name)
+	if !l.used[p] {
+		l.used[p] = true
+		l.problems = append(l.problems, p.problems...)
+		l.replace(p.replaced...)
+	}
+	return p
+}
+
+// parseNamed reads the files of the name whose path is base.
+func (l *loader) parseNamed(base string, diskOnly bool) *parser {
 	files := []string{base + ".conf"}
 	files = append(files, l.folder(base+".d", ".conf")...)
 	files = append(files, base+".local")
@@ -50,9 +75,30 @@ func (l *loader) parser(name string, diskOnly bool) *parser {
 			l.report(Problem{Severity: Warning, File: f, Text: target, Message: "the link leads to no file, and is skipped"})
 		}
 	}
-	p := l.parse(existing, diskOnly)
-	l.parsers[key] = p
-	return p
+	return l.parse(existing, diskOnly)
+}
+
+// fork returns a copy whose sections may be changed, with options that win over
+// those of each. Most of them nobody asks for, and they are not copied.
+func (p *parser) fork(over *section) *parser {
+	return &parser{
+		defaults: p.defaults, names: slices.Clip(p.names), sections: map[string]*section{}, files: p.files, faults: p.faults,
+		found: p.found, below: p, over: over,
+	}
+}
+
+// lookup returns the section, nil where there is none.
+func (p *parser) lookup(name string) *section {
+	s := p.sections[name]
+	if s != nil || p.below == nil || p.below.sections[name] == nil {
+		return s
+	}
+	s = p.below.sections[name].clone()
+	if !strings.HasPrefix(name, knownPrefix) {
+		s.update(p.over)
+	}
+	p.sections[name] = s
+	return s
 }
 
 // parse reads files and what they include and merges them in their order.
@@ -106,9 +152,12 @@ func (p *parser) merge(f *file) {
 
 // section returns the section and makes it where it is not there.
 func (p *parser) section(name string) *section {
-	s := p.sections[name]
+	s := p.lookup(name)
 	if s == nil {
 		s = newSection()
+		if p.below != nil {
+			s.update(p.over)
+		}
 		p.sections[name] = s
 		if !strings.HasPrefix(name, knownPrefix) {
 			p.names = append(p.names, name)
