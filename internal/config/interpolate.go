@@ -170,7 +170,7 @@ func (s *scope) missing(raw text, i int, name string) error {
 // Names are kept as written and looked up in lower case, so that only a
 // lower-case section can be referred to, as in fail2ban.
 func (s *scope) withReferences(raw text) *scope {
-	if !strings.Contains(raw.s, "/") || !strings.Contains(raw.s, "%(") {
+	if !mayRefer(raw.s) {
 		return s
 	}
 	inner := *s
@@ -194,6 +194,22 @@ func (s *scope) withReferences(raw text) *scope {
 		inner.extra[name] = v
 	}
 	return &inner
+}
+
+// mayRefer says whether %(section/option)s can stand in s: nearly always it
+// does not, and the search for it costs more than all else.
+func mayRefer(s string) bool {
+	for {
+		_, rest, ok := strings.Cut(s, "%(")
+		if !ok {
+			return false
+		}
+		name, _, _ := strings.Cut(rest, ")")
+		if strings.Contains(name, "/") {
+			return true
+		}
+		s = rest
+	}
 }
 
 // referred returns the raw value that %(sec/opt)s means within section from.

@@ -40,7 +40,6 @@ type jailReader struct {
 func (l *loader) jail(p *parser, name string) *Jail {
 	r := &jailReader{stream: &stream{loader: l, jail: name}, parser: p, name: name, jail: &Jail{Name: name}}
 	j := r.jail
-	j.Options = r.effective()
 	r.unknown()
 	r.options([]string{"enabled", "backend", "filter"})
 	enabled, _ := r.typed["enabled"].(bool)
@@ -50,6 +49,7 @@ func (l *loader) jail(p *parser, name string) *Jail {
 	}
 	j.Enabled = enabled
 	if !enabled {
+		j.Options = r.effective()
 		return j
 	}
 	r.readFilter()
@@ -81,27 +81,42 @@ var jailDefaults = map[string]string{
 // effective returns all options that hold for the jail, as far as they can be
 // filled in now: those that need %(known/…)s only after its filter was read.
 func (r *jailReader) effective() map[string]Value {
-	out := map[string]Value{}
+	own := r.parser.lookup(r.name)
+	out := make(map[string]Value, len(jailDefaults)+1+len(r.parser.defaults.keys)+len(own.keys))
 	for k, v := range jailDefaults {
 		out[k] = Value{Text: v}
 	}
 	if r.opt.NativeActions != "" {
 		out["native-actions"] = Value{Text: r.opt.NativeActions}
 	}
-	own := r.parser.lookup(r.name)
 	for _, s := range []*section{r.parser.defaults, own} {
 		for _, k := range s.keys {
-			if strings.HasPrefix(k, "known/") {
-				continue
+			if !strings.HasPrefix(k, "known/") {
+				out[k] = r.effectiveIn(s, k).value()
 			}
-			v, ok, err := r.parser.get(r.name, k, nil)
-			if !ok || err != nil {
-				v = s.opts[k]
-			}
-			out[k] = v.value()
 		}
 	}
 	return out
+}
+
+// effectiveIn returns an option of section s of the jail: filled in, or as it
+// was written where that is not possible now.
+func (r *jailReader) effectiveIn(s *section, option string) text {
+	v, ok, err := r.parser.get(r.name, option, nil)
+	if !ok || err != nil {
+		return s.opts[option]
+	}
+	return v
+}
+
+// effectively returns the text of one option, as effective has it.
+func (r *jailReader) effectively(option string) string {
+	for _, s := range []*section{r.parser.lookup(r.name), r.parser.defaults} {
+		if _, ok := s.get(option); ok {
+			return r.effectiveIn(s, option).s
+		}
+	}
+	return jailDefaults[option]
 }
 
 func (r *jailReader) set(name string, v text, typed any) {
@@ -190,12 +205,12 @@ func pythonBool(b bool) string {
 func (r *jailReader) readFilter() {
 	t, ok := r.opts.get("filter")
 	if !ok || t.s == "" {
-		if r.jail.Options["failregex"].Text == "" {
+		if r.effectively("failregex") == "" {
 			r.reportOnce(Problem{Severity: Warning, Jail: r.name, Option: "filter", Message: "the jail has no filter and no failregex"}, t)
 		}
 		return
 	}
-	diskOnly := strings.EqualFold(r.jail.Options["stockfilters"].Text, "disk")
+	diskOnly := strings.EqualFold(r.effectively("stockfilters"), "disk")
 	f, err := r.newFilterReader(t, r.name, diskOnly)
 	if err != nil {
 		r.broken = true

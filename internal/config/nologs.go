@@ -11,10 +11,10 @@ func (r *jailReader) fallsBack(filter *section) bool {
 		return false
 	}
 	match, _ := filter.get("journalmatch")
-	if strings.TrimSpace(match.s) == "" && strings.TrimSpace(r.jail.Options["journalmatch"].Text) == "" {
+	if strings.TrimSpace(match.s) == "" && strings.TrimSpace(r.effectively("journalmatch")) == "" {
 		return false
 	}
-	for line := range strings.Lines(r.jail.Options["logpath"].Text) {
+	for line := range strings.Lines(r.effectively("logpath")) {
 		path := strings.TrimSpace(line)
 		if i := strings.LastIndexByte(path, ' '); i >= 0 {
 			path = path[:i]

@@ -88,10 +88,12 @@ func (t text) values() []Value {
 // replaceAll puts repl in the place of every old. ok is false where the result
 // would be longer than maxText.
 func (t text) replaceAll(old string, repl text) (_ text, ok bool) {
-	if n := strings.Count(t.s, old); len(t.s)+n*(len(repl.s)-len(old)) > maxText {
+	size := len(t.s) + strings.Count(t.s, old)*(len(repl.s)-len(old))
+	if size > maxText {
 		return t, false
 	}
-	var b textBuilder
+	b := textBuilder{marks: make([]mark, 0, len(t.marks)+len(repl.marks)+2)}
+	b.buf.Grow(size)
 	start := 0
 	for {
 		i := strings.Index(t.s[start:], old)
