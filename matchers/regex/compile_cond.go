@@ -32,6 +32,9 @@ type tracked struct{ group, lastTest int }
 // counts as set depends on where it was opened and closed before: such
 // groups are not followed, and their state is more than a bit.
 func (c *conds) find(root *Node, track bool) {
+	if !conditional(root) {
+		return
+	}
 	last := map[int]int{}
 	ownGroups := map[int]bool{}
 	c.order = map[*Node]int{}
@@ -59,6 +62,16 @@ func (c *conds) find(root *Node, track bool) {
 			c.tracked = append(c.tracked, tracked{g, last[g]})
 		}
 	}
+}
+
+// conditional says whether there is a conditional in n.
+func conditional(n *Node) bool {
+	found := false
+	n.Walk(func(n *Node) bool {
+		found = found || n.Kind == KindCond
+		return !found
+	})
+	return found
 }
 
 // none says that no group is followed: every env is the same.
@@ -123,16 +136,19 @@ func always(pc int32) cont { return func(env) int32 { return pc } }
 
 // once makes a continuation build its code one time for each env.
 func once(k cont) cont {
-	var built map[env]int32
+	type code struct {
+		env env
+		pc  int32
+	}
+	var built []code // nearly always one
 	return func(e env) int32 {
-		if pc, ok := built[e]; ok {
-			return pc
+		for _, c := range built {
+			if c.env == e {
+				return c.pc
+			}
 		}
 		pc := k(e)
-		if built == nil {
-			built = map[env]int32{}
-		}
-		built[e] = pc
+		built = append(built, code{e, pc})
 		return pc
 	}
 }

@@ -164,6 +164,12 @@ func unrolled(n *Node) int {
 	return min(size, maxInsts+1)
 }
 
+// surelyFits says that no program of n has more than maxInsts instructions, so
+// that to compile it cannot fail. A part without conditionals is compiled once
+// for each time that it is unrolled, with fewer than eight instructions more
+// than those within it.
+func surelyFits(n *Node) bool { return !conditional(n) && unrolled(n) <= maxInsts/8 }
+
 // canBeEmpty says whether n can match the empty text; it may say so wrongly of
 // backreferences.
 func canBeEmpty(n *Node) bool {

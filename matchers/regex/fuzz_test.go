@@ -19,8 +19,10 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, pattern string, flags uint16) {
 		re, err := Compile(pattern, Flags(flags)&(IgnoreCase|Multiline|DotAll|Verbose|ASCII))
 		if err == nil {
-			if n := len(re.fast.insts); n > maxInsts {
-				t.Errorf("%d instructions", n)
+			if re.program() == nil {
+				t.Errorf("no program of %d instructions", unrolled(re.Syntax().Root))
+			} else if n := len(re.program().insts); n > maxInsts || surelyFits(re.Syntax().Root) && n > 8*unrolled(re.Syntax().Root) {
+				t.Errorf("%d instructions, unrolled %d", n, unrolled(re.Syntax().Root))
 			}
 			if len(re.Names()) != re.Groups()+1 {
 				t.Errorf("%d groups, names %q", re.Groups(), re.Names())

@@ -11,8 +11,8 @@ import (
 type Regexp struct {
 	syn     *Syntax // its Root is nil once Trim was called
 	flags   Flags
-	fast    *program
-	slow    func() *program // made when first needed
+	fast    atomic.Pointer[program] // see program
+	slow    func() *program         // made when first needed
 	complex atomic.Int64
 }
 
@@ -22,11 +22,14 @@ func Compile(pattern string, flags Flags) (*Regexp, error) {
 	if err != nil {
 		return nil, err
 	}
-	fast, err := build(syn, true)
-	if err != nil {
-		return nil, err
+	re := &Regexp{syn: syn, flags: flags}
+	if !surelyFits(syn.Root) {
+		fast, err := build(syn, true)
+		if err != nil {
+			return nil, err
+		}
+		re.fast.Store(fast)
 	}
-	re := &Regexp{syn: syn, flags: flags, fast: fast}
 	re.slow = sync.OnceValue(func() *program {
 		p, err := build(re.Syntax(), false)
 		if err != nil {
@@ -35,6 +38,18 @@ func Compile(pattern string, flags Flags) (*Regexp, error) {
 		return p
 	})
 	return re, nil
+}
+
+// program returns the program of the fast machine, which is made for the first
+// search: of all rules of a machine's filters a log needs a tenth.
+func (re *Regexp) program() *program {
+	if p := re.fast.Load(); p != nil {
+		return p
+	}
+	if p, err := build(re.Syntax(), true); err == nil { // surelyFits has said so
+		re.fast.CompareAndSwap(nil, p) // another goroutine may have been as quick
+	}
+	return re.fast.Load()
 }
 
 // String returns the pattern.
@@ -50,8 +65,8 @@ func (re *Regexp) Syntax() *Syntax {
 }
 
 // Trim lets go of the tree, which takes more memory than the program: Syntax,
-// and the first search that needs the memoised machine, parse the pattern
-// again. To be called before the first search.
+// and the first search on either machine, parse the pattern again. To be called
+// before the first search.
 func (re *Regexp) Trim() {
 	trimmed := *re.syn
 	trimmed.Root = nil
@@ -167,7 +182,7 @@ func fuelFor(n int) int { return backCost * (min(n, 4096) + n/8 + 512) }
 
 // searchFast is Search on the fast machine; it may end as exhausted.
 func (re *Regexp) searchFast(m *Machine, text []byte, at int) ([]int32, outcome) {
-	p := re.fast
+	p := re.program()
 	m.prepare(p)
 	m.stack = m.stack[:0]
 	m.tail = -1

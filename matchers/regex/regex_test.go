@@ -161,8 +161,8 @@ func TestOwnRefusals(t *testing.T) {
 func TestLargeCounts(t *testing.T) {
 	re := mustCompile(t, `^(?:x{1000}y?){3}$`, 0)
 	var m Machine
-	if _, res := re.Search(&m, []byte(strings.Repeat("x", 3000)), 0); res != Match || len(re.fast.insts) > 40 {
-		t.Errorf("%v, %d instructions", res, len(re.fast.insts))
+	if _, res := re.Search(&m, []byte(strings.Repeat("x", 3000)), 0); res != Match || len(re.program().insts) > 40 {
+		t.Errorf("%v, %d instructions", res, len(re.program().insts))
 	}
 	if _, res := re.Search(&m, []byte(strings.Repeat("x", 2999)), 0); res != NoMatch {
 		t.Error(res)
