@@ -9,8 +9,9 @@ import (
 )
 
 // The sizes of the sample of its own lines at which a prefilter chooses anew
-// what to look for. Before the first one every line is looked at.
-var trainAt = [...]int{4 << 10, 16 << 10, 64 << 10}
+// what to look for. It does not wait for the first one to know what to look for
+// in ordinary lines: to try every rule on a line would first compile them all.
+var trainAt = [...]int{1, 4 << 10, 16 << 10, 64 << 10}
 
 // A prefilter finds the lines of a batch that some rule could match. What it
 // leaves out no rule matches.

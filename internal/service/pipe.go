@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -167,11 +166,11 @@ func (s *Service) resolveNames(p *Pipe) error {
 		if errs[i] != nil {
 			return errs[i]
 		}
-		if s.jail(j.config.Name) != nil {
+		if named(jails[:i], j.config.Name) != nil {
 			return fmt.Errorf("%s is named twice", p.Names[i])
 		}
-		s.setJails(append(slices.Clip(s.jails()), j))
 	}
+	s.setJails(jails)
 	return nil
 }
 

@@ -91,17 +91,19 @@ func choose(rules []Rule, e engine, sample []byte, counts *windowCounts) choice 
 		}
 	}
 	t := newTables(book.probes, engine{stride: e.stride}, counts, nil)
-	lines := t.linesOf(sample)
+	number := bytes.Count(sample, newline)
+	lines := t.linesOf(sample, number)
 	for _, ways := range all {
+		sets := newLineSets(len(ways), number)
 		for i := range ways {
-			ways[i].lines = newLineSet(sample)
+			ways[i].lines = sets[i]
 			for _, p := range ways[i].option {
 				ways[i].lines.add(lines[book.number(p)])
 			}
 		}
 	}
 	c := choice{engine: e, options: make([]offer, len(rules))}
-	c.cost = c.settle(all, bytes.Count(sample, newline))
+	c.cost = c.settle(all, number)
 	return c
 }
 

@@ -3,6 +3,7 @@ package literal
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/f2bpipe/f2bpipe/matchers/regex"
@@ -192,6 +193,13 @@ func (l limits) cross(a, b []Text) ([]Text, bool) {
 	if len(a) == 0 || len(a)*len(b) > l.texts {
 		return nil, false
 	}
+	// Nothing before or behind, as at every assertion.
+	if len(a) == 1 && a[0].Bytes == "" {
+		return b, true
+	}
+	if len(b) == 1 && b[0].Bytes == "" {
+		return a, true
+	}
 	out := make([]Text, 0, len(a)*len(b))
 	for _, x := range a {
 		for _, y := range b {
@@ -209,6 +217,9 @@ func (l limits) analyse(n *regex.Node) part {
 	case regex.KindEmpty, regex.KindAssert, regex.KindLook:
 		return literal(Text{})
 	case regex.KindLiteral:
+		if t, ok := plainText(n); ok {
+			return literal(t)
+		}
 		p := literal(Text{})
 		for _, r := range n.Runes {
 			l.then(&p, letter(r, n.Fold))
@@ -233,6 +244,23 @@ func (l limits) analyse(n *regex.Node) part {
 	}
 	return anything() // a backreference
 }
+
+// plainText is what a literal looks for that has no folding, nearly every one:
+// the same as letter by letter.
+func plainText(n *regex.Node) (Text, bool) {
+	if n.Fold != regex.FoldNone || len(n.Runes) > maxLength {
+		return Text{}, false
+	}
+	for _, r := range n.Runes {
+		if r >= utf8.RuneSelf || r == '\n' || r == '\r' {
+			return Text{}, false
+		}
+	}
+	return Text{Bytes: string(n.Runes), Fold: noFold[:len(n.Runes)]}, true
+}
+
+// noFold is a Fold of bytes that stand for themselves.
+var noFold = strings.Repeat("\x00", maxLength)
 
 // letter is one code point of a literal.
 func letter(r rune, fold regex.Fold) part {

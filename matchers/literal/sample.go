@@ -31,7 +31,16 @@ func firstLines(sample []byte, n int) []byte {
 // lineSet is a set of lines of a sample.
 type lineSet []uint64
 
-func newLineSet(sample []byte) lineSet { return make(lineSet, bytes.Count(sample, newline)/64+1) }
+// newLineSets returns n empty sets of so many lines.
+func newLineSets(n, lines int) []lineSet {
+	words := lines/64 + 1
+	memory := make(lineSet, n*words)
+	sets := make([]lineSet, n)
+	for i := range sets {
+		sets[i] = memory[i*words : (i+1)*words : (i+1)*words]
+	}
+	return sets
+}
 
 func (s lineSet) has(line int) bool { return s[line/64]>>(line%64)&1 != 0 }
 
@@ -88,12 +97,10 @@ func (u *union) drop(s lineSet) {
 	})
 }
 
-// linesOf returns for each probe the lines of the sample that hold it.
-func (t *tables) linesOf(sample []byte) []lineSet {
-	sets := make([]lineSet, len(t.probes))
-	for i := range sets {
-		sets[i] = newLineSet(sample)
-	}
+// linesOf returns for each probe the lines of the sample, which has so many,
+// that hold it.
+func (t *tables) linesOf(sample []byte, lines int) []lineSet {
+	sets := newLineSets(len(t.probes), lines)
 	looks := 0
 	places := make([]uint32, chunk)
 	line, next := 0, 0 // number of the line that ends before next

@@ -232,6 +232,8 @@ func (p *parser) concat(depth int, flags Flags, first bool) (*Node, error) {
 			n = &Node{Kind: KindAssert, Assert: pick(flags&Multiline != 0, BeginLine, BeginText)}
 		case t.c == '$':
 			n = &Node{Kind: KindAssert, Assert: pick(flags&Multiline != 0, EndLine, EndBeforeLine)}
+		case foldOf(flags) == FoldNone && flags&Verbose == 0:
+			n = &Node{Kind: KindLiteral, Runes: p.plain()}
 		default:
 			n = literal(t.c, flags)
 		}
@@ -242,6 +244,26 @@ func (p *parser) concat(depth int, flags Flags, first bool) (*Node, error) {
 			items = append(items, n)
 		}
 	}
+}
+
+// special are the characters that may mean something other than themselves.
+const special = `\^$.|?*+()[{`
+
+// plain reads on in a run of characters that stand for themselves, the first of
+// which is taken, and returns it. One that may be repeated is a run of its own.
+func (p *parser) plain() []rune {
+	start := p.index - p.next.n
+	end := start
+	for end < len(p.src) && !strings.ContainsRune(special, p.src[end]) {
+		end++
+	}
+	if end > start && end < len(p.src) && strings.ContainsRune("*+?{", p.src[end]) {
+		end--
+	}
+	if end > start {
+		p.seek(end)
+	}
+	return slices.Clone(p.src[start-1 : end])
 }
 
 // pick is a where ok, else b.
@@ -299,37 +321,51 @@ func dotClass(flags Flags) *Class {
 // joinItems makes one node of the items of a branch: groups without a meaning
 // of their own are opened, neighbouring literals joined.
 func joinItems(items []*Node) *Node {
-	var out []*Node
-	var add func(n *Node)
-	add = func(n *Node) {
-		switch n.Kind {
-		case KindEmpty:
-			return
-		case KindConcat:
-			for _, s := range n.Subs {
-				add(s)
-			}
-			return
-		case KindLiteral:
-			if i := len(out) - 1; i >= 0 && out[i].Kind == KindLiteral && out[i].Fold == n.Fold {
-				out[i].Runes = append(out[i].Runes, n.Runes...)
-				return
-			}
-			// A copy, as it may grow: the node may be an item of its own elsewhere.
-			n = &Node{Kind: KindLiteral, Fold: n.Fold, Runes: slices.Clone(n.Runes)}
-		}
-		out = append(out, n)
+	if len(items) == 1 && items[0].Kind != KindConcat {
+		return items[0]
 	}
+	j := joiner{out: make([]*Node, 0, len(items))}
 	for _, n := range items {
-		add(n)
+		j.add(n)
 	}
-	switch len(out) {
+	switch len(j.out) {
 	case 0:
 		return &Node{Kind: KindEmpty}
 	case 1:
-		return out[0]
+		return j.out[0]
 	}
-	return &Node{Kind: KindConcat, Subs: out}
+	return &Node{Kind: KindConcat, Subs: j.out}
+}
+
+// joiner puts items in a row.
+type joiner struct {
+	out []*Node
+	own bool // the last one is a literal that nobody else has
+}
+
+func (j *joiner) add(n *Node) {
+	switch n.Kind {
+	case KindEmpty:
+		return
+	case KindConcat:
+		for _, s := range n.Subs {
+			j.add(s)
+		}
+		return
+	case KindLiteral:
+		i := len(j.out) - 1
+		if i < 0 || j.out[i].Kind != KindLiteral || j.out[i].Fold != n.Fold {
+			break
+		}
+		if !j.own {
+			// A copy, as it grows: the node may be an item of its own elsewhere.
+			j.out[i] = &Node{Kind: KindLiteral, Fold: n.Fold, Runes: slices.Clone(j.out[i].Runes)}
+			j.own = true
+		}
+		j.out[i].Runes = append(j.out[i].Runes, n.Runes...)
+		return
+	}
+	j.out, j.own = append(j.out, n), false
 }
 
 // maxRepeat is Python's MAXREPEAT: counts must stay below.
