@@ -34,13 +34,13 @@ func (known cutPlaces) of(d *dates.Detector) cutPlace {
 	var all cutPlace
 	first, anyFirst := "", false
 	all.wordEnd = true
-	for _, n := range d.Names() {
+	for i, n := range d.Names() {
 		if n.Regex == "" {
 			continue // no date is found in the line
 		}
 		place, ok := known[n.Regex]
 		if !ok {
-			place = cutPlaceOf(n.Regex)
+			place = cutPlaceOf(d.Syntax(i))
 			known[n.Regex] = place
 		}
 		all.anywhere = all.anywhere || place.anywhere
@@ -59,9 +59,8 @@ func (known cutPlaces) of(d *dates.Detector) cutPlace {
 	return all
 }
 
-// cutPlaceOf finds the place by a regular expression.
-func cutPlaceOf(expression string) cutPlace {
-	s, err := regex.Parse(expression, 0)
+// cutPlaceOf finds the place by the tree of a regular expression.
+func cutPlaceOf(s *regex.Syntax, err error) cutPlace {
 	if err != nil {
 		return cutPlace{anywhere: true, divides: true}
 	}
@@ -70,7 +69,7 @@ func cutPlaceOf(expression string) cutPlace {
 	if !w.found {
 		return cutPlace{anywhere: true, divides: true}
 	}
-	place := cutPlace{first: w.first, divides: !(w.at.anchored && w.at.chars == 0), wordEnd: endsWord(expression, s.Root)}
+	place := cutPlace{first: w.first, divides: !(w.at.anchored && w.at.chars == 0), wordEnd: endsWord(s.Pattern, s.Root)}
 	switch {
 	case !w.at.anchored, w.at.chars > startChars && w.at.last == anyChar:
 		place.anywhere = true

@@ -3,6 +3,8 @@ package dates
 import (
 	"fmt"
 	"time"
+
+	"github.com/f2bpipe/f2bpipe/matchers/regex"
 )
 
 // Setting is what a detector is made of.
@@ -35,16 +37,17 @@ func New(s Setting, nowNanos int64) (*Detector, error) {
 		d.zone, d.hasZone = offset, true
 	}
 	year, _, _ := civil(floorDiv(d.clock.local(floorDiv(nowNanos, 1e9)), daySeconds))
-	templates, err := newList(s.Patterns, year)
+	l, err := newList(s.Patterns, year)
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range templates {
+	for _, t := range l.templates {
 		if err := t.compile(year); err != nil {
 			return nil, fmt.Errorf("datepattern %q: %w", t.name, err)
 		}
 	}
-	d.templates, d.begins = templates, beginsOf(templates)
+	l.known.share(l.made)
+	d.templates, d.begins = l.templates, beginsOf(l.templates)
 	return d, nil
 }
 
@@ -82,6 +85,15 @@ func (d *Detector) Names() []Name {
 		names[i] = Name{Pattern: t.pattern, Name: t.name, Regex: t.source}
 	}
 	return names
+}
+
+// Syntax returns the tree of a template's regular expression, by its index in Names.
+func (d *Detector) Syntax(i int) (*regex.Syntax, error) {
+	t := d.templates[i]
+	if t.quick.form == noForm {
+		return t.re.Syntax(), nil
+	}
+	return regex.Parse(t.source, 0)
 }
 
 // Shown returns what `get JAIL datepattern` shows: the pattern and the name of

@@ -35,12 +35,14 @@ type list struct {
 	year      int
 	templates []*template
 	byKey     map[string]*template // every template made, under the spelling that it was asked by
+	known     *defaultList         // of the year; nil while that is made
+	made      map[string]*template // templates that known has not, by pattern
 }
 
 // newList returns the templates of the lines of a datepattern, or the
-// defaults, not yet compiled.
-func newList(patterns []string, year int) ([]*template, error) {
-	l := &list{year: year, byKey: map[string]*template{}}
+// defaults, not all of them compiled.
+func newList(patterns []string, year int) (*list, error) {
+	l := &list{year: year, byKey: map[string]*template{}, made: map[string]*template{}}
 	if _, _, err := l.defaults(); err != nil { // what follows knows them by their keys
 		return nil, err
 	}
@@ -54,7 +56,7 @@ func newList(patterns []string, year int) ([]*template, error) {
 			return nil, err
 		}
 	}
-	return l.templates, nil
+	return l, nil
 }
 
 // add appends what one line of a datepattern stands for.
@@ -129,6 +131,7 @@ func (l *list) defaults() (defaults, copies []*template, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	l.known = known
 	for key, t := range known.byKey {
 		if l.byKey[key] == nil {
 			l.byKey[key] = t
@@ -146,13 +149,38 @@ var defaultLists sync.Map
 type defaultList struct {
 	list
 	defaults, copies []*template
+
+	mu    sync.Mutex
+	other map[string]*template // compiled templates of other patterns
+}
+
+// maxShared bounds how many templates of other patterns are shared.
+const maxShared = 128
+
+// share keeps the compiled ones of templates, by pattern: a jail's date patterns
+// are checked before they are used, and many jails have the same.
+func (d *defaultList) share(templates map[string]*template) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for pattern, t := range templates {
+		if t.ready && len(d.other) < maxShared {
+			d.other[pattern] = t
+		}
+	}
+}
+
+// shared returns the compiled template of a pattern, or nil.
+func (d *defaultList) shared(pattern string) *template {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.other[pattern]
 }
 
 func defaultsOf(year int) (*defaultList, error) {
 	if known, ok := defaultLists.Load(year); ok {
 		return known.(*defaultList), nil
 	}
-	l := &defaultList{list: list{year: year, byKey: map[string]*template{}}}
+	l := &defaultList{list: list{year: year, byKey: map[string]*template{}}, other: map[string]*template{}}
 	for _, pattern := range defaultPatterns {
 		t, err := l.make(pattern, patternKey(pattern))
 		if err != nil {
@@ -197,6 +225,12 @@ func (l *list) make(pattern, key string) (*template, error) {
 	if t := l.byKey[key]; t != nil {
 		return t, nil
 	}
+	if l.known != nil {
+		if t := l.known.shared(pattern); t != nil {
+			l.byKey[key] = t
+			return t, nil
+		}
+	}
 	t := l.special(pattern, key)
 	if t == nil {
 		var err error
@@ -205,6 +239,9 @@ func (l *list) make(pattern, key string) (*template, error) {
 		}
 	}
 	l.byKey[key] = t
+	if l.known != nil {
+		l.made[pattern] = t
+	}
 	return t, nil
 }
 

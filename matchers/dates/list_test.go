@@ -104,17 +104,17 @@ func TestCensus(t *testing.T) {
 	compared := 0
 	filters := filterPatterns(t)
 	for key, rows := range census(t) {
-		templates, err := newList(patternsOf(filters, rows[0]), censusYear)
+		list, err := newList(patternsOf(filters, rows[0]), censusYear)
 		if err != nil {
 			t.Errorf("%s: %v", key, err)
 			continue
 		}
-		if len(templates) != len(rows) {
-			t.Errorf("%s: %d templates, want %d", key, len(templates), len(rows))
+		if len(list.templates) != len(rows) {
+			t.Errorf("%s: %d templates, want %d", key, len(list.templates), len(rows))
 			continue
 		}
 		for i, row := range rows {
-			got := templates[i]
+			got := list.templates[i]
 			name := got.name
 			if row.Kind == "datetemplate" && got.pattern != "" { // there the census has the pattern
 				name = got.pattern
