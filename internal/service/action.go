@@ -43,11 +43,11 @@ func (a *action) same(b *action) bool {
 }
 
 // addAction decides how an action is carried out.
-func (j *jail) addAction(a *config.Action) error {
+func (k *compiler) addAction(j *jail, a *config.Action) error {
 	if a.Python != "" {
 		return j.addCommands(a, "")
 	}
-	drop, note, err := j.nativeAction(a)
+	drop, note, err := k.nativeAction(j, a)
 	switch {
 	case err != nil:
 		v := paramOf(a, "port")
@@ -146,7 +146,7 @@ func nativeOf(c *config.Jail) string {
 
 // nativeAction returns how our sink drops in an action's place: nil where it
 // does not, with the reason where one would have thought so. The error is the ports'.
-func (j *jail) nativeAction(a *config.Action) (drop *sinks.Action, note string, err error) {
+func (k *compiler) nativeAction(j *jail, a *config.Action) (drop *sinks.Action, note string, err error) {
 	if !config.IsDropper(a.Name) || slices.Contains(noDroppers, a.Name) {
 		return nil, "", nil
 	}
@@ -156,7 +156,7 @@ func (j *jail) nativeAction(a *config.Action) (drop *sinks.Action, note string, 
 		return nil, "native-actions = no", nil
 	case native == nativeNFTables && !isNFT:
 		return nil, "", nil
-	case !released(a):
+	case !k.released(a):
 		return nil, "its commands are not those of a fail2ban release: they run as they are written", nil
 	}
 	drop, err = dropAction(a)

@@ -56,6 +56,19 @@ type compiler struct {
 	// took, joined: most jails have the same, and to check the default patterns
 	// costs more than all else of a jail.
 	good sync.Map
+	// judged says of canonical actions whether released knows them: a jail.conf has
+	// few, each of its jails one.
+	judged sync.Map
+}
+
+// released is released, asked once for each canonical action.
+func (k *compiler) released(a *config.Action) bool {
+	if known, ok := k.judged.Load(a.Canonical); ok {
+		return known.(bool)
+	}
+	yes := released(a)
+	k.judged.Store(a.Canonical, yes)
+	return yes
 }
 
 func (k *compiler) jail(c *config.Jail) (*jail, error) {
@@ -94,7 +107,7 @@ func (k *compiler) jail(c *config.Jail) (*jail, error) {
 	j.net, wrong = netOptionsOf(c)
 	errs = append(errs, wrong...)
 	for i := range c.Actions {
-		if err := j.addAction(&c.Actions[i]); err != nil {
+		if err := k.addAction(j, &c.Actions[i]); err != nil {
 			errs = append(errs, err)
 		}
 	}
