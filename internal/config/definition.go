@@ -24,11 +24,12 @@ func newDefinition(p *parser, wanted []string, params *section) *definition {
 // parameters leave them to the file. With all it reads every option of
 // [Definition], known to fail2ban or not.
 func (d *definition) read(jail *section, all bool) error {
-	d.outer = newSection()
 	if jail != nil {
-		d.outer.update(jail)
+		d.outer = jail.clone()
+		d.outer.update(d.init)
+	} else {
+		d.outer = d.init.clone()
 	}
-	d.outer.update(d.init)
 	d.vars = newSection()
 	for _, name := range d.outer.keys {
 		v, _ := d.outer.get(name)

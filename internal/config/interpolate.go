@@ -2,8 +2,9 @@ package config
 
 import (
 	"fmt"
-	"regexp"
+	"iter"
 	"strings"
+	"unicode"
 )
 
 // maxInterpolation is the depth to which Python follows %(x)s within %(x)s.
@@ -12,10 +13,6 @@ const maxInterpolation = 10
 // referenceCost is what one reference counts, in bytes, towards maxText: a
 // value has room for some thousands.
 const referenceCost = 64
-
-// sectionReference is %(section/option)s: group 1 is the name as written,
-// group 2 the section, group 3 the option.
-var sectionReference = regexp.MustCompile(`%\((([\p{L}\p{N}_\-]+)/([^\)]+))\)s`)
 
 // scope is where %(x)s looks an option up: first hit wins.
 type scope struct {
@@ -170,13 +167,13 @@ func (s *scope) missing(raw text, i int, name string) error {
 // Names are kept as written and looked up in lower case, so that only a
 // lower-case section can be referred to, as in fail2ban.
 func (s *scope) withReferences(raw text) *scope {
-	if !mayRefer(raw.s) {
+	if !strings.Contains(raw.s, "/") || !strings.Contains(raw.s, "%(") {
 		return s
 	}
 	inner := *s
 	copied := false
-	for _, m := range sectionReference.FindAllStringSubmatch(raw.s, -1) {
-		name, sec, opt := m[1], m[2], m[3]
+	for sec, opt := range sectionReferences(raw.s) {
+		name := sec + "/" + opt
 		if _, ok := inner.get(name); ok {
 			continue
 		}
@@ -196,20 +193,35 @@ func (s *scope) withReferences(raw text) *scope {
 	return &inner
 }
 
-// mayRefer says whether %(section/option)s can stand in s: nearly always it
-// does not, and the search for it costs more than all else.
-func mayRefer(s string) bool {
-	for {
-		_, rest, ok := strings.Cut(s, "%(")
-		if !ok {
+// sectionReferences yields section and option of each %(section/option)s in s.
+func sectionReferences(s string) iter.Seq2[string, string] {
+	return func(yield func(sec, opt string) bool) {
+		for {
+			_, rest, ok := strings.Cut(s, "%(")
+			if !ok {
+				return
+			}
+			s = rest
+			name, behind, _ := strings.Cut(s, ")")
+			sec, opt, _ := strings.Cut(name, "/")
+			if !isName(sec, "_-") || opt == "" || !strings.HasPrefix(behind, "s") {
+				continue
+			}
+			if s = behind; !yield(sec, opt) {
+				return
+			}
+		}
+	}
+}
+
+// isName says whether s is a word of letters, digits and what is in others.
+func isName(s, others string) bool {
+	for _, r := range s {
+		if !unicode.IsLetter(r) && !unicode.IsNumber(r) && !strings.ContainsRune(others, r) {
 			return false
 		}
-		name, _, _ := strings.Cut(rest, ")")
-		if strings.Contains(name, "/") {
-			return true
-		}
-		s = rest
 	}
+	return s != ""
 }
 
 // referred returns the raw value that %(sec/opt)s means within section from.
@@ -234,16 +246,11 @@ func (p *parser) referred(from, sec, opt string) (text, bool) {
 	return p.defaults.get(opt)
 }
 
-// tagReference is a tag's section/option.
-var tagReference = regexp.MustCompile(`^([\p{L}\p{N}_\-]+)/([^\s>]+)$`)
-
+// splitReference takes a tag's section/option apart.
 func splitReference(name string) (sec, opt string, ok bool) {
-	if !strings.Contains(name, "/") {
+	sec, opt, _ = strings.Cut(name, "/")
+	if !isName(sec, "_-") || opt == "" || strings.ContainsAny(opt, " \t\n\f\r>") {
 		return "", "", false
 	}
-	m := tagReference.FindStringSubmatch(name)
-	if m == nil {
-		return "", "", false
-	}
-	return m[1], m[2], true
+	return sec, opt, true
 }

@@ -30,6 +30,7 @@ type parser struct {
 	problems  Problems        // of the reading itself
 	replaced  []Replaced      // files that stock ones were taken for
 	mentioned map[string]bool // what references returns
+	mistyped  Problems        // what findMistyped returns, for no jail
 
 	// Of a fork: what it was made from, whose sections it copies when it is first
 	// asked for them, and the options that it lays over each.

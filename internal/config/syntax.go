@@ -3,6 +3,8 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -38,9 +40,7 @@ func (s *section) update(from *section) {
 }
 
 func (s *section) clone() *section {
-	c := newSection()
-	c.update(s)
-	return c
+	return &section{keys: slices.Clone(s.keys), opts: maps.Clone(s.opts)}
 }
 
 // fault is a mistake of syntax in a file.

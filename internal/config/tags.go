@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -10,20 +9,14 @@ import (
 // takes the definition for one that never ends.
 const maxTag = 25
 
-// conditional is an option that holds on a condition: name?family=inet6.
-// Group 1 is the name, group 2 the condition with its question mark.
-var conditional = regexp.MustCompile(`(?s)^([\p{L}\p{N}_]+)(\?.+)$`)
-
-// splitCondition takes name?condition apart.
+// splitCondition takes an option that holds on a condition apart, such as
+// name?family=inet6; the condition has its question mark.
 func splitCondition(option string) (name, condition string, ok bool) {
-	if !strings.Contains(option, "?") {
-		return "", "", false // nearly always, and without a search
-	}
-	m := conditional.FindStringSubmatch(option)
-	if m == nil {
+	name, rest, _ := strings.Cut(option, "?")
+	if rest == "" || !isName(name, "_") {
 		return "", "", false
 	}
-	return m[1], m[2], true
+	return name, "?" + rest, true
 }
 
 // tagAt returns the first <tag> of s at or after from: any run of characters

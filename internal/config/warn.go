@@ -159,6 +159,18 @@ func (l *loader) warnDefinition(p *parser, jail string, wanted []string) {
 		}
 		return
 	}
+	if p.mistyped == nil {
+		p.mistyped = p.findMistyped(own, wanted)
+	}
+	for _, problem := range p.mistyped {
+		problem.Jail = jail
+		l.report(problem)
+	}
+}
+
+// findMistyped returns the warnings for all jails that use the definition.
+func (p *parser) findMistyped(own *section, wanted []string) Problems {
+	out := Problems{}
 	for _, k := range own.keys {
 		v := own.opts[k]
 		at := v.at(0)
@@ -167,9 +179,10 @@ func (l *loader) warnDefinition(p *parser, jail string, wanted []string) {
 			continue
 		}
 		if hint := didYouMean(name, wanted); hint != "" && !p.mentions(k) {
-			l.report(Problem{Severity: Warning, File: at.file, Line: at.line, Jail: jail, Option: k, Text: v.s, Message: "unknown option: nothing reads it", Hint: hint})
+			out = append(out, Problem{Severity: Warning, File: at.file, Line: at.line, Option: k, Text: v.s, Message: "unknown option: nothing reads it", Hint: hint})
 		}
 	}
+	return out
 }
 
 // warnParams warns of parameters that are nearly something that the filter or
