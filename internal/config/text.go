@@ -1,7 +1,6 @@
 package config
 
 import (
-	"sort"
 	"strings"
 	"unicode"
 )
@@ -34,11 +33,24 @@ func written(s string, at pos) text { return text{s: s, marks: []mark{{0, at}}} 
 
 // at returns the place of the byte at off.
 func (t text) at(off int) pos {
-	i := sort.Search(len(t.marks), func(i int) bool { return t.marks[i].off > off })
+	i := t.markAfter(off)
 	if i == 0 {
 		return pos{}
 	}
 	return t.marks[i-1].at
+}
+
+// markAfter returns the index of the first mark behind the byte at off.
+func (t text) markAfter(off int) int {
+	lo, hi := 0, len(t.marks)
+	for lo < hi {
+		if mid := int(uint(lo+hi) >> 1); t.marks[mid].off > off {
+			hi = mid
+		} else {
+			lo = mid + 1
+		}
+	}
+	return lo
 }
 
 // value returns the text as the package's users see it.
@@ -92,7 +104,7 @@ func (t text) replaceAll(old string, repl text) (_ text, ok bool) {
 	if size > maxText {
 		return t, false
 	}
-	b := textBuilder{marks: make([]mark, 0, len(t.marks)+len(repl.marks)+2)}
+	b := textBuilder{marks: make([]mark, 0, len(t.marks)+len(repl.marks))}
 	b.buf.Grow(size)
 	start := 0
 	for {
@@ -136,7 +148,7 @@ func (b *textBuilder) add(t text, i, j int) {
 		return
 	}
 	b.mark(t.at(i))
-	for k := sort.Search(len(t.marks), func(k int) bool { return t.marks[k].off > i }); k < len(t.marks) && t.marks[k].off < j; k++ {
+	for k := t.markAfter(i); k < len(t.marks) && t.marks[k].off < j; k++ {
 		b.buf.WriteString(t.s[i:t.marks[k].off])
 		i = t.marks[k].off
 		b.mark(t.marks[k].at)

@@ -79,13 +79,13 @@ func newClass(items []setItem, negate bool, fold Fold) *Class {
 		return &Class{items[0].category}
 	}
 	var literals, categories []Range
-	seen := map[*Range]bool{}
+	var seen []*Range // categories are few
 	for _, it := range items {
-		if it.category != nil && seen[&it.category[0]] {
+		if it.category != nil && slices.Contains(seen, &it.category[0]) {
 			continue
 		}
 		if it.category != nil {
-			seen[&it.category[0]] = true
+			seen = append(seen, &it.category[0])
 			categories = append(categories, it.category...)
 		} else {
 			literals = append(literals, it.Range)

@@ -183,21 +183,21 @@ func (p *parser) alternation(depth int, flags Flags) (*Node, error) {
 		if err != nil {
 			return nil, err
 		}
+		if branches == nil && !p.next.is('|') {
+			return n, nil
+		}
 		branches = append(branches, n)
 		if !p.match('|') {
-			break
+			return &Node{Kind: KindAlternate, Subs: branches}, nil
 		}
 	}
-	if len(branches) == 1 {
-		return branches[0], nil
-	}
-	return &Node{Kind: KindAlternate, Subs: branches}, nil
 }
 
 // concat reads items up to a bar, a closing parenthesis or the end. Global
 // flags are allowed before the first item of the first branch alone.
 func (p *parser) concat(depth int, flags Flags, first bool) (*Node, error) {
-	var items []*Node
+	var room [16]*Node // on the stack
+	items := room[:0]
 	for {
 		t := p.next
 		if t.n == 0 || t.is('|') || t.is(')') {
@@ -386,7 +386,7 @@ func (p *parser) repeat(t token, items []*Node) (*Node, error) {
 	if item.Kind == KindRepeat {
 		return nil, p.fail("multiple repeat", p.tell()-here+1)
 	}
-	n := &Node{Kind: KindRepeat, Subs: []*Node{unwrap(item)}, Min: lo, Max: hi}
+	n := over(unwrap(item), Node{Kind: KindRepeat, Min: lo, Max: hi})
 	switch {
 	case p.match('?'):
 		n.Mode = Lazy
@@ -436,7 +436,17 @@ func (p *parser) bounds(t token, here int) (lo, hi int, ok bool, err error) {
 }
 
 // wrapped marks a (?:…) so that a quantifier does not see what it holds.
-func wrapped(n *Node) *Node { return &Node{Kind: KindConcat, Subs: []*Node{n}} }
+func wrapped(n *Node) *Node { return over(n, Node{Kind: KindConcat}) }
+
+// over returns a node with one below it, in one piece of memory.
+func over(sub *Node, n Node) *Node {
+	out := &struct {
+		Node
+		sub [1]*Node
+	}{n, [1]*Node{sub}}
+	out.Subs = out.sub[:]
+	return &out.Node
+}
 
 // unwrap undoes wrapped.
 func unwrap(n *Node) *Node {

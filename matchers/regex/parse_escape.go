@@ -1,7 +1,6 @@
 package regex
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -197,7 +196,7 @@ func (p *parser) set(flags Flags) (*Node, error) {
 	if len(items) == 1 && !negate && items[0].category == nil && items[0].Lo == items[0].Hi {
 		return literal(items[0].Lo, flags), nil
 	}
-	key := fmt.Sprintf("%x%s", flags&(IgnoreCase|ASCII), string(p.src[here:p.tell()]))
+	key := string(rune(flags&(IgnoreCase|ASCII))) + string(p.src[here:p.tell()])
 	return &Node{Kind: KindClass, Class: largeClasses.get(key, func() *Class {
 		return newClass(items, negate, foldOf(flags))
 	})}, nil

@@ -31,7 +31,7 @@ func (p *parser) group(depth int, flags Flags, first bool) (*Node, error) {
 		return p.conditional(start, depth, flags)
 	case t.is('>'):
 		n, err := p.body(start, depth, flags)
-		return &Node{Kind: KindAtomic, Subs: []*Node{n}}, err
+		return over(n, Node{Kind: KindAtomic}), err
 	case t.is('-') || flagOf(t) != 0 || t.is('L'):
 		return p.inlineFlags(t, start, depth, flags, first)
 	}
@@ -70,7 +70,7 @@ func (p *parser) capture(name string, start, depth int, flags Flags) (*Node, err
 	p.open[index] = false
 	lo, hi := n.width(p.widths)
 	p.widths[index] = [2]int{lo, hi}
-	return &Node{Kind: KindGroup, Subs: []*Node{n}, Index: index, Name: name}, nil
+	return over(n, Node{Kind: KindGroup, Index: index, Name: name}), nil
 }
 
 // named reads what follows (?P: a named group or a reference to one.
