@@ -296,7 +296,7 @@ func (p *parser) skipVerbose(t token) bool {
 // literal returns the node of one code point.
 func literal(r rune, flags Flags) *Node {
 	n := &Node{Kind: KindLiteral, Runes: []rune{r}}
-	if fold := foldOf(flags); fold != FoldNone && len(FoldRunes(r, fold)) > 1 {
+	if fold := foldOf(flags); folds(r, fold) {
 		n.Fold = fold
 	}
 	return n

@@ -2,6 +2,7 @@ package regex
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -250,4 +251,17 @@ func TestCategoriesAgainstPython(t *testing.T) {
 		}
 	}
 	t.Logf("%+v", count)
+}
+
+func TestSpellings(t *testing.T) {
+	for r := rune(0); r < 0x250; r++ {
+		for _, fold := range []Fold{FoldNone, FoldUnicode, FoldASCII} {
+			if got, want := folds(r, fold), len(FoldRunes(r, fold)) > 1; got != want {
+				t.Errorf("%q folds: %v, want %v", r, got, want)
+			}
+		}
+		if l := lower(r, FoldUnicode); l < 0x80 && !slices.Equal(asciiSpellings(l), spellings(l)) {
+			t.Errorf("%q: %q, want %q", l, asciiSpellings(l), spellings(l))
+		}
+	}
 }

@@ -156,19 +156,34 @@ func FoldRunes(r rune, fold Fold) []rune {
 	case fold == FoldASCII:
 		return []rune{l - ('a' - 'A'), l}
 	case l < 0x80:
-		return slices.Clone(asciiSpellings()[l])
+		return asciiSpellings(l)
 	}
 	return spellings(l)
 }
 
-// asciiSpellings has the spellings of each ASCII code point in lower case:
-// nearly all that is ever folded.
-var asciiSpellings = sync.OnceValue(func() (out [0x80][]rune) {
-	for r := range out {
-		out[r] = spellings(rune(r))
+// folds says whether other code points than r match it under the given folding.
+func folds(r rune, fold Fold) bool {
+	l := lower(r, fold)
+	return fold != FoldNone && 'a' <= l && l <= 'z' || fold == FoldUnicode && l >= 0x80 && len(spellings(l)) > 1
+}
+
+// asciiSpellings is spellings of an l of ASCII, nearly all that is ever folded,
+// without the tables of all others, which take half a millisecond to make.
+func asciiSpellings(l rune) []rune {
+	if l < 'a' || l > 'z' {
+		return []rune{l}
+	}
+	out := []rune{l - ('a' - 'A'), l}
+	switch l {
+	case 'i':
+		out = append(out, 'İ', 'ı')
+	case 'k':
+		out = append(out, '\u212a') // the sign of the kelvin
+	case 's':
+		out = append(out, 'ſ')
 	}
 	return out
-})
+}
 
 // spellings returns the code points that match the lower-case l under FoldUnicode, ascending.
 func spellings(l rune) []rune {
