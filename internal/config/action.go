@@ -146,13 +146,9 @@ func (r *actionReader) python(a Action, s spec) error {
 // commandsOf streams an action and fills it from what is streamed.
 func (r *actionReader) commandsOf(a *Action, opts, init *section) {
 	r.add("", nil, "set", r.jail, "addaction", a.ActName)
-	isOption := map[string]bool{}
-	for _, name := range actionOptions {
-		isOption[name] = true
-	}
 	var list []any
 	for _, name := range opts.keys {
-		if isOption[name] {
+		if contains(actionOptions, name) {
 			list = append(list, []any{name, r.setting(a, name, opts.opts[name])})
 		}
 	}
@@ -160,7 +156,7 @@ func (r *actionReader) commandsOf(a *Action, opts, init *section) {
 		if known, ok := strings.CutPrefix(name, "known/"); ok {
 			a.Known = append(a.Known, Param{Name: known, Value: init.opts[name].value()})
 		}
-		if !isOption[name] && !strings.HasPrefix(name, "known/") {
+		if !contains(actionOptions, name) && !strings.HasPrefix(name, "known/") {
 			v := init.opts[name]
 			list = append(list, []any{name, v.s})
 			a.Init = append(a.Init, Param{Name: name, Value: v.value()})
@@ -181,12 +177,7 @@ func (r *actionReader) commandsOf(a *Action, opts, init *section) {
 
 // setting stores one option in the action and returns what is streamed for it.
 func (r *actionReader) setting(a *Action, name string, v text) any {
-	command := map[string]*Value{
-		"actionstart": &a.Start, "actionstop": &a.Stop, "actionflush": &a.Flush, "actionreload": &a.Reload,
-		"actioncheck": &a.Check, "actionrepair": &a.Repair, "actionban": &a.Ban, "actionunban": &a.Unban,
-		"actionprolong": &a.Prolong, "actionreban": &a.Reban,
-	}[name]
-	if command != nil {
+	if command := a.command(name); command != nil {
 		*command = v.value()
 		return v.s
 	}
@@ -203,6 +194,33 @@ func (r *actionReader) setting(a *Action, name string, v text) any {
 		a.NoRestored = yes
 	}
 	return yes
+}
+
+// command returns where the command of an option belongs; nil: it has none.
+func (a *Action) command(option string) *Value {
+	switch option {
+	case "actionstart":
+		return &a.Start
+	case "actionstop":
+		return &a.Stop
+	case "actionflush":
+		return &a.Flush
+	case "actionreload":
+		return &a.Reload
+	case "actioncheck":
+		return &a.Check
+	case "actionrepair":
+		return &a.Repair
+	case "actionban":
+		return &a.Ban
+	case "actionunban":
+		return &a.Unban
+	case "actionprolong":
+		return &a.Prolong
+	case "actionreban":
+		return &a.Reban
+	}
+	return nil
 }
 
 func (r *actionReader) timeout(a *Action, v text) {

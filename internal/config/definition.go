@@ -30,11 +30,7 @@ func (d *definition) read(jail *section, all bool) error {
 	} else {
 		d.outer = d.init.clone()
 	}
-	d.vars = newSection()
-	for _, name := range d.outer.keys {
-		v, _ := d.outer.get(name)
-		d.vars.set(strings.ToLower(name), v)
-	}
+	d.vars = d.outer.lowered()
 	d.opts = newSection()
 	for _, name := range d.wanted {
 		if _, ok := d.outer.get(name); ok {
@@ -100,7 +96,10 @@ func (d *definition) combined(ignore map[string]bool) (*section, error) {
 			skip[name] = true
 		}
 	}
-	return substituteTags(all, skip, d.tag)
+	if err := substituteTags(all, skip, d.tag); err != nil {
+		return nil, err
+	}
+	return all, nil
 }
 
 // tag returns what a tag stands for that is no option or parameter itself:

@@ -138,7 +138,7 @@ func (p *parser) merge(f *file) {
 		}
 		old := p.sections[name]
 		if old == nil {
-			p.section(name).update(s)
+			*p.section(name) = *s.clone()
 			continue
 		}
 		known := p.section(knownPrefix + name)

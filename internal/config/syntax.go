@@ -43,6 +43,19 @@ func (s *section) clone() *section {
 	return &section{keys: slices.Clone(s.keys), opts: maps.Clone(s.opts)}
 }
 
+// lowered returns the section with its names in lower case; s itself where they
+// are.
+func (s *section) lowered() *section {
+	if !slices.ContainsFunc(s.keys, func(name string) bool { return strings.ToLower(name) != name }) {
+		return s
+	}
+	out := newSection()
+	for _, name := range s.keys {
+		out.set(strings.ToLower(name), s.opts[name])
+	}
+	return out
+}
+
 // fault is a mistake of syntax in a file.
 type fault struct {
 	wrong

@@ -49,11 +49,11 @@ type substitution struct {
 	done   map[string]bool
 }
 
-// substituteTags returns tags with every <tag> in their values replaced by the
-// value of that name, again and again: "<a-<b>>" is composed from the inside.
-// Tags that nobody knows stay.
-func substituteTags(tags *section, ignore map[string]bool, more func(string) (text, bool, error)) (*section, error) {
-	s := &substitution{tags: tags.clone(), ignore: ignore, more: more, counts: map[string]map[string]int{}, done: map[string]bool{}}
+// substituteTags replaces every <tag> in the values of tags by the value of that
+// name, again and again: "<a-<b>>" is composed from the inside. Tags that nobody
+// knows stay.
+func substituteTags(tags *section, ignore map[string]bool, more func(string) (text, bool, error)) error {
+	s := &substitution{tags: tags, ignore: ignore, more: more, counts: map[string]map[string]int{}, done: map[string]bool{}}
 	for again := true; again; {
 		again = false
 		for _, tag := range s.tags.keys {
@@ -63,7 +63,7 @@ func substituteTags(tags *section, ignore map[string]bool, more func(string) (te
 			before := s.tags.opts[tag]
 			after, err := s.value(tag, before)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if after.s != before.s {
 				if start, _ := tagAt(after.s, 0); start >= 0 {
@@ -74,7 +74,7 @@ func substituteTags(tags *section, ignore map[string]bool, more func(string) (te
 			s.done[tag] = !strings.Contains(after.s, "<")
 		}
 	}
-	return s.tags, nil
+	return nil
 }
 
 // value replaces the tags in one value.
