@@ -31,9 +31,8 @@ type cutPlaces map[string]cutPlace
 
 // of finds the places by the detector's regular expressions.
 func (known cutPlaces) of(d *dates.Detector) cutPlace {
-	var all cutPlace
+	all := cutPlace{wordEnd: true}
 	first, anyFirst := "", false
-	all.wordEnd = true
 	for i, n := range d.Names() {
 		if n.Regex == "" {
 			continue // no date is found in the line

@@ -60,7 +60,7 @@ func beginsOf(templates []*template) *[256]bool {
 		if t.quick.form != noForm {
 			return nil // it looks there itself
 		}
-		table, ok := t.re.Begins()
+		table, ok := t.re.Syntax().Begins()
 		if !ok {
 			return nil
 		}

@@ -218,19 +218,6 @@ func (p *program) canStart(text []byte) bool {
 	return p.first[text[0]] != nextNo
 }
 
-// Begins returns the bytes that a text with a match begins with, as a table; ok
-// is false where a match can stand elsewhere, or in the empty text, too.
-func (re *Regexp) Begins() (table [256]bool, ok bool) {
-	p := re.fast
-	if !p.anchored || p.first == nil || p.first[end] != nextNo {
-		return table, false
-	}
-	for b := range table {
-		table[b] = p.first[b] != nextNo
-	}
-	return table, true
-}
-
 // candidate returns the next position at which a match can start, or -1.
 func (p *program) candidate(text []byte, pos int) int {
 	if p.prefix != "" {
