@@ -2,6 +2,7 @@ package literal
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 )
 
@@ -152,11 +153,71 @@ func newDivision(entries []entry, probes []probe, sample []byte) *division {
 	return d
 }
 
-// A group has the places of the sample whose i'th byte fits one of its windows:
-// by whole bytes, or by low and high halves.
+// places are those of a sample at whose i'th byte a window, or one of several,
+// fits: by whole bytes, or by both halves.
+type places struct{ whole, hi [window]placeSet }
+
+// of makes p the places of a window: by whole bytes of both its spellings, or by
+// their halves, of which the low one is the same.
+func (d *division) of(w *foldedWindow, k kernel, p *places) {
+	for i := range window {
+		low, high := w.low[i], w.high[i]
+		if k == bytes8 {
+			p.whole[i] = d.bytes[low][i]
+			p.whole[i].union(&d.bytes[high][i])
+			continue
+		}
+		p.whole[i] = d.halves.lo[low&15][i]
+		p.hi[i] = d.halves.hi[low>>4][i]
+		p.hi[i].union(&d.halves.hi[high>>4][i])
+	}
+}
+
+// A group has the places of its windows and those that pass it.
 type group struct {
-	whole, hi [window]placeSet
-	passing   int
+	places
+	passing placeSet
+}
+
+// cost returns how many more places pass with the places of a window, or some
+// number from most on where they are no fewer: nearly every group is too dear
+// after a few words.
+func (g *group) cost(p *places, k kernel, most int) (more int) {
+	for at := 0; at < groupWords && more < most; at++ {
+		pass := ^g.passing[at]
+		for i := range window {
+			pass &= g.whole[i][at] | p.whole[i][at]
+			if k != bytes8 {
+				pass &= g.hi[i][at] | p.hi[i][at]
+			}
+		}
+		more += bits.OnesCount64(pass)
+	}
+	return more
+}
+
+// enter adds the places of a window.
+func (g *group) enter(p *places, k kernel) {
+	for i := range window {
+		g.whole[i].union(&p.whole[i])
+		g.hi[i].union(&p.hi[i])
+	}
+	for at := range g.passing {
+		pass := ^uint64(0)
+		for i := range window {
+			pass &= g.whole[i][at]
+			if k != bytes8 {
+				pass &= g.hi[i][at]
+			}
+		}
+		g.passing[at] = pass
+	}
+}
+
+func (s *placeSet) union(o *placeSet) {
+	for at, w := range o {
+		s[at] |= w
+	}
 }
 
 // divide puts one window after the other into the group where it lets the fewest
@@ -168,65 +229,21 @@ func (d *division) divide(k kernel) (g groups, passing int) {
 		members = make([]group, 16)
 	}
 	used := 0 // the empty ones behind are all alike
+	var p places
 	for _, w := range d.windows {
-		best, bestCost := 0, -1
+		d.of(&w, k, &p)
+		best, bestCost := 0, math.MaxInt
 		for n := range members[:min(used+1, len(members))] {
-			if cost := d.passing(&members[n], w, k) - members[n].passing; bestCost < 0 || cost < bestCost {
+			if cost := members[n].cost(&p, k, bestCost); cost < bestCost {
 				best, bestCost = n, cost
 			}
 		}
 		used = max(used, best+1)
-		members[best].passing += bestCost
 		passing += bestCost
-		d.enter(&members[best], w, k)
+		members[best].enter(&p, k)
 		g.add(w, best)
 	}
 	return g, passing
-}
-
-// sets returns the places of a window's i'th byte: for bytes8 of both its
-// spellings, else of its halves, whose low one they share.
-func (d *division) sets(w *foldedWindow, i int, k kernel) (a, b, hiA, hiB *placeSet) {
-	low, high := w.low[i], w.high[i]
-	if k == bytes8 {
-		return &d.bytes[low][i], &d.bytes[high][i], nil, nil
-	}
-	return &d.halves.lo[low&15][i], &d.halves.lo[high&15][i], &d.halves.hi[low>>4][i], &d.halves.hi[high>>4][i]
-}
-
-// passing returns how many places pass a group that has one window more.
-func (d *division) passing(m *group, w foldedWindow, k kernel) (n int) {
-	var all placeSet
-	for i := range window {
-		a, b, hiA, hiB := d.sets(&w, i, k)
-		for at := range all {
-			fits := m.whole[i][at] | a[at] | b[at]
-			if k != bytes8 {
-				fits &= m.hi[i][at] | hiA[at] | hiB[at]
-			}
-			if i > 0 {
-				fits &= all[at]
-			}
-			all[at] = fits
-		}
-	}
-	for _, word := range all {
-		n += bits.OnesCount64(word)
-	}
-	return n
-}
-
-// enter adds a window to a group.
-func (d *division) enter(m *group, w foldedWindow, k kernel) {
-	for i := range window {
-		a, b, hiA, hiB := d.sets(&w, i, k)
-		for at := range groupWords {
-			m.whole[i][at] |= a[at] | b[at]
-			if k != bytes8 {
-				m.hi[i][at] |= hiA[at] | hiB[at]
-			}
-		}
-	}
 }
 
 // findVectors looks at every window, a vector of them at once where the machine

@@ -28,7 +28,7 @@ func (b *begins) add(n *Node) (empty bool) {
 		return true
 	case KindLiteral:
 		for _, r := range FoldRunes(n.Runes[0], n.Fold) {
-			b.table[leadByte(r)] = true
+			b.table[utf8.AppendRune(nil, r)[0]] = true
 			b.known = b.known && r != utf8.RuneError // invalid bytes count as it
 		}
 	case KindClass:
