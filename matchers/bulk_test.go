@@ -285,3 +285,31 @@ func TestPrefilterKeepsFail2banSamples(t *testing.T) {
 		t.Errorf("only %d failures", len(want))
 	}
 }
+
+// TestLastDate gives lines without a date that of the last line with one, also of
+// lines that are no candidates and stand in batches before.
+func TestLastDate(t *testing.T) {
+	const failure = "sshd[7]: Failed password for root from 192.0.2.%d port 4 ssh2\n"
+	for _, between := range []int{0, 1, 300, 60 << 10} {
+		var log bytes.Buffer
+		for n := range 12 {
+			fmt.Fprintf(&log, "2026-11-22 13:%02d:00 some line\n", n)
+			for stop := log.Len() + between; log.Len() < stop; {
+				log.WriteString("another one without a date\n")
+			}
+			fmt.Fprintf(&log, failure, n)
+		}
+		for _, size := range []int{1, 50, 500, 100 << 10} {
+			var want, got []string
+			all := stockSet(t, matchers.Options{Clock: matchers.ByLog, Exhaustive: true}, "sshd")
+			filtered := stockSet(t, matchers.Options{Clock: matchers.ByLog}, "sshd")
+			for _, b := range blocks(log.Bytes(), size) {
+				want = describe(want, all.Match(nil, b))
+				got = describe(got, filtered.Match(nil, b))
+			}
+			if fmt.Sprint(want) != fmt.Sprint(got) || len(want) != 12 || strings.Contains(fmt.Sprint(want), fmt.Sprint(samplesNow)) {
+				t.Errorf("%d bytes between, batches of %d: got\n%s\nwant\n%s", between, size, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		}
+	}
+}

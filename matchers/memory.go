@@ -38,6 +38,9 @@ func (s *Set) Memory(dst []pipeline.Memory, all bool) ([]pipeline.Memory, bool) 
 	if all {
 		s.memory = memory{begun: true, dates: map[*member]int64{}, lines: map[*member]int64{}}
 	}
+	for _, v := range s.views {
+		s.lookBack(v, 0)
+	}
 	first := len(dst)
 	for _, m := range s.jails {
 		put := func(key string, value []byte) {

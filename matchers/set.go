@@ -84,6 +84,7 @@ type Set struct {
 	ascii   bool                       // it holds nothing else
 	done    struct{ bytes, lines int } // of it, as far as lines were counted
 	none    []uint64                   // a mask of no candidate
+	past    past                       // of the batch
 
 	prefilter prefilter
 	bulk      bulk
@@ -203,7 +204,7 @@ func (s *Set) begin(b *pipeline.Batch) {
 	s.arena, s.field = s.arena[:0], s.field[:0]
 	s.now, s.batch, s.ascii = s.opts.Now(), b, false
 	for _, v := range s.views {
-		v.ready, v.seen = false, 0
+		v.ready, v.begin = false, s.past.end
 	}
 	for _, m := range s.joiners {
 		m.taken = 0
@@ -247,11 +248,10 @@ func (s *Set) end() {
 		s.take(m, len(s.batch.Data))
 	}
 	for _, v := range s.views {
-		v.leave(&s.w.machine, s.batch.Data, s.now, s.ascii)
-		if at, ok := v.last(s.now); ok {
-			s.newest.Store(at)
-		}
+		v.keepLast(s.now)
 	}
+	s.noteNewest()
+	s.past.add(s.batch.Data)
 	s.batch = nil
 }
 

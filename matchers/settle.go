@@ -145,7 +145,7 @@ func (s *Set) resolved(dst []pipeline.Failure, m *member, f pipeline.Failure, na
 func (s *Set) timeFor(m *member, l *line) (at int64, ok bool) {
 	v := m.view
 	if v.dated && len(v.date) == 0 {
-		v.lookBack(&s.w.machine, s.batch.Data, l.start, s.now, s.ascii)
+		s.lookBack(v, l.start)
 	}
 	at, dated := v.time(l, s.now)
 	if !dated {
@@ -179,7 +179,7 @@ func (s *Set) timeFor(m *member, l *line) (at int64, ok bool) {
 // timeWithout is the time of a line that has no date.
 func (s *Set) timeWithout(m *member, l *line) (at int64, ok bool) {
 	v := m.view
-	v.lookBack(&s.w.machine, s.batch.Data, l.start, s.now, s.ascii)
+	s.lookBack(v, l.start)
 	v.form = v.lastForm
 	if s.opts.Clock == ByLog {
 		if at, ok = v.last(s.now); ok {

@@ -40,8 +40,8 @@ type view struct {
 	lastText  []byte // in the batch
 	lastFound dates.Found
 	hasLast   bool
-	seen      int    // lines of the batch before this place are behind the last date
-	barren    int    // lines that were looked at since without a date
+	seen      int64  // the last line with a date stands before this place of the input
+	begin     int64  // the place of the batch
 	back      []byte // memory
 }
 
@@ -156,31 +156,33 @@ func (v *view) noteLast(inBatch bool, now int64) {
 	if len(v.date) == 0 {
 		return
 	}
-	v.lastText, v.lastFound, v.seen, v.barren = v.text, v.found, v.start+1, 0
+	v.lastText, v.lastFound, v.seen = v.text, v.found, v.begin+int64(v.start)+1
 	if !inBatch {
 		v.keepLast(now)
 	}
 }
 
-// lookBack makes the last date that of the last line before end that has one:
-// lines that are no candidates were not looked at. Each line is looked at once.
-// ascii says that the batch is known to be ASCII.
-func (v *view) lookBack(m *regex.Machine, data []byte, end int, now int64, ascii bool) {
-	for at := end; at > v.seen; {
+// lookBack makes the last date that of the last line of data that has one, and
+// says whether there is one: lines that are no candidates were not looked at. data
+// ends at the place end of the input; what was seen before is not looked at again.
+// ascii says that it is known to be ASCII.
+func (v *view) lookBack(m *regex.Machine, data []byte, end, now int64, ascii bool) bool {
+	begin := end - int64(len(data))
+	for at := len(data); at > 0; {
 		start := literal.LastNewline(data, at-1) + 1
-		if start < v.seen {
+		if begin+int64(start) < v.seen {
 			break // the line that was seen itself
 		}
 		text := v.decode(&v.back, trimCR(bytes.TrimSuffix(data[start:at], newline)), ascii)
 		if found, ok := v.detector.Find(m, v.order, text); ok && found.Start < found.End {
-			v.lastText, v.lastFound, v.barren = text, found, 0
+			v.lastText, v.lastFound = text, found
 			v.keepLast(now)
-			break
+			v.seen = max(v.seen, end)
+			return true
 		}
-		v.barren++
 		at = start
 	}
-	v.seen = max(v.seen, end)
+	return false
 }
 
 // decode returns a line as the view sees it, if need be in memory, which it keeps.
@@ -203,17 +205,6 @@ func (v *view) cutOut(m *regex.Machine, raw string) (text, full string) {
 		return full[:found.Start] + full[found.End:], full
 	}
 	return full, full
-}
-
-// barrenLines is after how many lines in a row without a date of the view's
-// kind no more are looked at for the sake of later ones: the log has another kind.
-const barrenLines = 10_000
-
-// leave looks back over the end of a batch.
-func (v *view) leave(m *regex.Machine, data []byte, now int64, ascii bool) {
-	if v.barren < barrenLines {
-		v.lookBack(m, data, len(data), now, ascii)
-	}
 }
 
 // keepLast works out the last date while its text is still there.
