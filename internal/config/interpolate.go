@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -157,8 +158,7 @@ func (s *scope) missing(raw text, i int, name string) error {
 		}
 		return w
 	}
-	known := append(append([]string(nil), s.own.keys...), s.parser.defaults.keys...)
-	w.hint = didYouMean(name, known)
+	w.suggest = func() string { return didYouMean(name, slices.Concat(s.own.keys, s.parser.defaults.keys)) }
 	return w
 }
 

@@ -114,6 +114,9 @@ func (l *loader) report(p Problem) { l.problems = append(l.problems, p) }
 // reportWrong makes a problem of an error of the language.
 func (l *loader) reportWrong(s Severity, jail, option string, err error) {
 	w := asWrong(err)
+	if w.suggest != nil {
+		w.hint, w.suggest = w.suggest(), nil
+	}
 	l.report(Problem{Severity: s, File: w.at.file, Line: w.at.line, Jail: jail, Option: option, Text: w.text, Message: w.msg, Hint: w.hint})
 }
 

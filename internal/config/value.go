@@ -178,6 +178,9 @@ type wrong struct {
 	text string
 	msg  string
 	hint string
+	// suggest, where it is not nil, finds the hint: most references that lead
+	// nowhere are never reported.
+	suggest func() string
 }
 
 func (w *wrong) Error() string { return w.at.String() + ": " + clip(w.text) + ": " + w.msg }

@@ -2,9 +2,9 @@
 // to time linear in the text.
 //
 // Parse reads a pattern into an exported tree (Syntax) and reports mistakes in
-// Python's own words. Compile turns the tree into a program. Search is
-// re.search: leftmost match, alternatives in order, greedy and lazy repeats,
-// with the spans of all groups.
+// Python's own words. Compile turns the tree into a program, which is made for
+// the first search where that cannot fail. Search is re.search: leftmost match,
+// alternatives in order, greedy and lazy repeats, with the spans of all groups.
 //
 // # Two machines, one meaning
 //

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -264,4 +265,26 @@ func TestSpellings(t *testing.T) {
 			t.Errorf("%q: %q, want %q", l, asciiSpellings(l), spellings(l))
 		}
 	}
+}
+
+// The program is made for the first search, which may be several at once.
+func TestFirstSearches(t *testing.T) {
+	re, err := Compile(`^(?:a|b)+ from (\S+)$`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	re.Trim()
+	if re.fast.Load() != nil {
+		t.Error("compiled before the first search")
+	}
+	var searches sync.WaitGroup
+	for range 8 {
+		searches.Go(func() {
+			var m Machine
+			if caps, res := re.Search(&m, []byte("abba from home"), 0); res != Match || caps[2] != 10 {
+				t.Errorf("%v %v", res, caps)
+			}
+		})
+	}
+	searches.Wait()
 }
