@@ -124,6 +124,9 @@ func (p *part) close() {
 
 // cut shortens texts to maxLength.
 func (n Need) cut() Need {
+	if !slices.ContainsFunc(n, func(t Text) bool { return len(t.Bytes) > maxLength }) {
+		return n
+	}
 	out := slices.Clone(n)
 	for i, t := range out {
 		if len(t.Bytes) > maxLength {
@@ -281,20 +284,24 @@ func letter(r rune, fold regex.Fold) part {
 
 // chars is a set of few ASCII characters.
 func (l limits) chars(c *regex.Class) part {
-	var texts []Text
+	size := 0
 	for _, r := range c.Ranges {
-		for x := r.Lo; x <= r.Hi; x++ {
-			if x >= utf8.RuneSelf && l.ascii {
-				break
-			}
-			if x >= utf8.RuneSelf || x == '\n' || x == '\r' || len(texts) == l.class {
+		if r.Hi >= utf8.RuneSelf && !l.ascii {
+			return anything()
+		}
+		size += max(0, int(min(r.Hi, utf8.RuneSelf-1)-r.Lo)+1)
+	}
+	if size == 0 || size > l.class {
+		return anything()
+	}
+	texts := make([]Text, 0, size)
+	for _, r := range c.Ranges {
+		for x := r.Lo; x <= min(r.Hi, utf8.RuneSelf-1); x++ {
+			if x == '\n' || x == '\r' {
 				return anything()
 			}
 			texts = append(texts, Text{Bytes: string(x), Fold: "\x00"})
 		}
-	}
-	if len(texts) == 0 {
-		return anything()
 	}
 	if len(texts) == 2 && texts[0].Bytes[0]|0x20 == texts[1].Bytes[0] && texts[1].Bytes[0] >= 'a' && texts[1].Bytes[0] <= 'z' {
 		return literal(Text{Bytes: texts[1].Bytes, Fold: "\x20"})
