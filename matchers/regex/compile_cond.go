@@ -17,6 +17,9 @@ const (
 // maxTracked is how many groups are followed, as code may double with each.
 const maxTracked = 3
 
+// maxEnvs is how many envs there are: three states for each group that is followed.
+const maxEnvs = 27
+
 // conds knows the conditionals of a pattern.
 type conds struct {
 	refs    []int32 // groups asked for, as ^group

@@ -165,10 +165,19 @@ func unrolled(n *Node) int {
 }
 
 // surelyFits says that no program of n has more than maxInsts instructions, so
-// that to compile it cannot fail. A part without conditionals is compiled once
-// for each time that it is unrolled, with fewer than eight instructions more
-// than those within it.
-func surelyFits(n *Node) bool { return !conditional(n) && unrolled(n) <= maxInsts/8 }
+// that to compile it cannot fail.
+func surelyFits(n *Node) bool { return atMost(n) <= maxInsts }
+
+// atMost bounds the instructions of a program of n. A part is compiled once for
+// each time that it is unrolled, and with conditionals for each env, with fewer
+// than eight instructions more than those within it.
+func atMost(n *Node) int {
+	size := 8 * unrolled(n)
+	if conditional(n) {
+		size *= maxEnvs
+	}
+	return size
+}
 
 // canBeEmpty says whether n can match the empty text; it may say so wrongly of
 // backreferences.

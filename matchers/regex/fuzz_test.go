@@ -16,13 +16,16 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add("((((a{9}){9}){9}){9}){9}", uint16(0))
 	f.Add("(?:a{65535}|b){2}", uint16(IgnoreCase))
+	f.Add("(?:(a)|(b)|(c))*(?:x(?(1)(?:y|z(?(2)u*|v))|(?(3)w|t{2}))){1,9}", uint16(0))
+	f.Add("(a)?(b)?(c)?(?:(?(1)x|y)(?(2)x|y)(?(3)x|y)){1,30}(?(1)x|y)(?(2)x|y)(?(3)x|y)", uint16(0))
 	f.Fuzz(func(t *testing.T, pattern string, flags uint16) {
 		re, err := Compile(pattern, Flags(flags)&(IgnoreCase|Multiline|DotAll|Verbose|ASCII))
 		if err == nil {
+			most := atMost(re.Syntax().Root)
 			if re.program() == nil {
-				t.Errorf("no program of %d instructions", unrolled(re.Syntax().Root))
-			} else if n := len(re.program().insts); n > maxInsts || surelyFits(re.Syntax().Root) && n > 8*unrolled(re.Syntax().Root) {
-				t.Errorf("%d instructions, unrolled %d", n, unrolled(re.Syntax().Root))
+				t.Errorf("no program of %d instructions at most", most)
+			} else if n := len(re.program().insts); n > min(most, maxInsts) {
+				t.Errorf("%d instructions, %d at most", n, most)
 			}
 			if len(re.Names()) != re.Groups()+1 {
 				t.Errorf("%d groups, names %q", re.Groups(), re.Names())
