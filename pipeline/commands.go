@@ -69,8 +69,8 @@ func (l *Ledger) Take(ctx context.Context, bans []Ban, nowNanos int64) (changed 
 func (l *Ledger) Unban(ctx context.Context, j *Jail, ids []ID, nowNanos int64) (changed int, err error) {
 	w := newWait()
 	l.mu.Lock()
-	l.each(j, ids, func(k banKey, h *held) {
-		l.free(k, h, nowNanos, false, w)
+	l.each(j, ids, func(h *held) {
+		l.free(h, nowNanos, false, w)
 		changed++
 	})
 	l.settle()
@@ -84,7 +84,7 @@ func (l *Ledger) Unban(ctx context.Context, j *Jail, ids []ID, nowNanos int64) (
 func (l *Ledger) Release(ctx context.Context, j *Jail) error {
 	w := newWait()
 	l.mu.Lock()
-	l.each(j, nil, func(k banKey, h *held) { l.remove(k, h, w) })
+	l.each(j, nil, func(h *held) { l.remove(h, w) })
 	delete(l.jails, j)
 	l.settle()
 	l.mu.Unlock()
@@ -97,9 +97,9 @@ func (l *Ledger) Release(ctx context.Context, j *Jail) error {
 func (l *Ledger) Resend(f *Flusher, v Verb) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for k, h := range l.bans {
-		for _, g := range l.cfg.Route(k.jail) {
-			if g == f && f.push(v, k, h, nil) {
+	for h := range l.bans.all() {
+		for _, g := range l.cfg.Route(h.ban.Jail) {
+			if g == f && f.push(v, h, nil) {
 				h.waiting++
 			}
 		}
@@ -107,16 +107,16 @@ func (l *Ledger) Resend(f *Flusher, v Verb) {
 }
 
 // each calls do, which ends them, for the bans that a command names.
-func (l *Ledger) each(j *Jail, ids []ID, do func(banKey, *held)) {
+func (l *Ledger) each(j *Jail, ids []ID, do func(*held)) {
 	if ids != nil && j != nil {
 		for _, id := range ids {
 			found := false
 			for range 3 { // who is banned by himself may be banned with his networks too
-				as, h := l.find(j, id)
+				h := l.find(j, id)
 				if h == nil {
 					break
 				}
-				do(banKey{j, as}, h)
+				do(h)
 				found = true
 			}
 			if p, ok := id.Prefix(); !found && ok && !p.IsSingleIP() {
@@ -126,9 +126,9 @@ func (l *Ledger) each(j *Jail, ids []ID, do func(banKey, *held)) {
 		return
 	}
 	if ids == nil {
-		for k, h := range l.bans {
-			if j == nil || k.jail == j {
-				do(k, h)
+		for h := range l.bans.all() {
+			if j == nil || h.ban.Jail == j {
+				do(h)
 			}
 		}
 		return
@@ -139,11 +139,11 @@ func (l *Ledger) each(j *Jail, ids []ID, do func(banKey, *held)) {
 }
 
 // inside calls do for the jail's bans inside a network.
-func (l *Ledger) inside(j *Jail, network ID, do func(banKey, *held)) {
-	for k, h := range l.bans {
-		p, ok := k.id.Prefix()
-		if ok && k.jail == j && network.prefix.Bits() <= p.Bits() && network.prefix.Contains(p.Addr()) {
-			do(k, h)
+func (l *Ledger) inside(j *Jail, network ID, do func(*held)) {
+	for h := range l.bans.all() {
+		p, ok := h.ban.ID.Prefix()
+		if ok && h.ban.Jail == j && network.prefix.Bits() <= p.Bits() && network.prefix.Contains(p.Addr()) {
+			do(h)
 		}
 	}
 }

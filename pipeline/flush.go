@@ -117,9 +117,10 @@ func (f *Flusher) Pending() (standing, refused int) {
 
 // push takes an order for a ban, with the ledger locked. It returns whether the
 // ban has one more order to wait for.
-func (f *Flusher) push(v Verb, k banKey, h *held, w *wait) (counts bool) {
+func (f *Flusher) push(v Verb, h *held, w *wait) (counts bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	k := banKey{h.ban.Jail, h.ban.ID}
 	it := f.pending[k]
 	switch {
 	case it == nil:
@@ -134,7 +135,7 @@ func (f *Flusher) push(v Verb, k banKey, h *held, w *wait) (counts bool) {
 	if it.held != h {
 		it.held, it.counted = h, false
 	}
-	it.ban = h.decided
+	it.ban = *h.decided()
 	signal(f.wake)
 	if f.cfg.Background {
 		return false

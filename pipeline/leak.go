@@ -21,16 +21,16 @@ type Leak struct {
 func (l *Ledger) Leaks(dst []Leak, failures []Failure) []Leak {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.bans) == 0 {
+	if l.bans.len() == 0 {
 		return dst
 	}
 	for i := range failures {
 		f := &failures[i]
-		h := l.bans[banKey{f.Jail, f.ID}]
+		h := l.bans.get(f.Jail, f.ID)
 		if h == nil && l.cfg.Wide {
 			var buf [2]ID
 			for _, net := range wider(buf[:0], f.Jail.Policy(), f.ID) {
-				if h = l.bans[banKey{f.Jail, net}]; h != nil {
+				if h = l.bans.get(f.Jail, net); h != nil {
 					break
 				}
 			}

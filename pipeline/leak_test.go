@@ -23,7 +23,7 @@ func TestLeaks(t *testing.T) {
 	f := NewFlusher(sink, FlusherConfig{Name: "test"})
 	l := NewLedger(LedgerConfig{Wide: true, Route: func(*Jail) []*Flusher { return []*Flusher{f} }})
 	j := NewJail("sshd", Policy{MaxRetry: 5, FindTime: time.Minute, BanTime: time.Hour, Prefix6: Prefix6Auto})
-	h := func(id string) *held { return l.bans[banKey{j, ParseID(id)}] }
+	h := func(id string) *held { return l.bans.get(j, ParseID(id)) }
 	ban := func(id string) {
 		l.enter([]Ban{{Jail: j, ID: ParseID(id), AtNanos: now, UntilNanos: now + int64(time.Hour)}}, now)
 	}

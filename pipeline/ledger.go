@@ -32,7 +32,7 @@ type Ledger struct {
 	cfg LedgerConfig
 
 	mu     sync.Mutex
-	bans   map[banKey]*held
+	bans   bans
 	ends   expiry
 	jails  map[*Jail]*Totals
 	events []Event // since the last checkpoint
@@ -42,25 +42,37 @@ type Ledger struct {
 	changed chan struct{} // has a token when there are events for a checkpoint
 }
 
-// banKey names a ban: one jail's, of one ID.
-type banKey struct {
-	jail *Jail
-	id   ID
-}
-
 // held is a ban in the ledger.
 type held struct {
 	ban        Ban
-	decided    Ban      // the decision that its end comes from: what sinks are told
-	index      int      // in the expiry heap; -1: not in it
-	waiting    int      // orders that enforcing sinks have not answered
+	prolonged  *Ban     // the decision that its end comes from, where it is another one
+	totals     *Totals  // of its jail
 	refused    *Flusher // whose sink could not carry out the last order
 	err        error    // and why
-	enforced   bool
-	sinceNanos int64 // enforced since then
-	leaked     int   // failures while it was
-	gone       bool  // no longer in the ledger; an order to unban may be under way
+	sinceNanos int64    // enforced since then
+	waiting    int32    // orders that enforcing sinks have not answered
+	leaked     int      // failures while it was enforced
 	leaks      int
+	enforced   bool
+	gone       bool // no longer in the ledger; an order to unban may be under way
+	ending     bool // in the expiry heap
+}
+
+// decided returns the decision that the ban's end comes from: what sinks are told.
+func (h *held) decided() *Ban {
+	if h.prolonged != nil {
+		return h.prolonged
+	}
+	return &h.ban
+}
+
+// prolong gives the ban the end of a later decision.
+func (h *held) prolong(b Ban) {
+	h.ban.UntilNanos = b.UntilNanos
+	if h.prolonged == nil {
+		h.prolonged = new(Ban)
+	}
+	*h.prolonged = b
 }
 
 // Banned is a ban in force as the ledger knows it.
@@ -93,7 +105,7 @@ func NewLedger(cfg LedgerConfig) *Ledger {
 	}
 	l := &Ledger{
 		cfg:     cfg,
-		bans:    make(map[banKey]*held),
+		bans:    newBans(),
 		jails:   make(map[*Jail]*Totals),
 		sooner:  make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
@@ -164,15 +176,13 @@ func (l *Ledger) take(b Ban, nowNanos int64, leaky bool, w *wait) bool {
 		l.tell(Event{Kind: EventTooLate, Ban: b, AtNanos: nowNanos})
 		return false
 	}
-	k := banKey{b.Jail, b.ID}
-	if h := l.bans[k]; h != nil {
+	if h := l.bans.get(b.Jail, b.ID); h != nil {
 		if b.UntilNanos > h.ban.UntilNanos {
-			h.ban.UntilNanos, h.decided = b.UntilNanos, b
-			l.ends.set(h)
-			l.order(VerbProlong, k, h, w)
+			h.prolong(b)
+			l.order(VerbProlong, h, w)
 			l.tell(Event{Kind: EventProlong, Ban: h.ban, AtNanos: nowNanos})
 		} else if w != nil && !h.enforced {
-			l.order(VerbBan, k, h, w)
+			l.order(VerbBan, h, w)
 		}
 		if leaky {
 			h.leaks++
@@ -181,25 +191,25 @@ func (l *Ledger) take(b Ban, nowNanos int64, leaky bool, w *wait) bool {
 		}
 		return false
 	}
-	if len(l.bans) >= l.cfg.MaxBans {
+	if l.bans.len() >= l.cfg.MaxBans {
 		t.Full++
 		l.tell(Event{Kind: EventFull, Ban: b, AtNanos: nowNanos})
 		w.finish(b.ID, ErrFull)
 		return false
 	}
+	h := &held{ban: b, totals: t}
 	if l.cfg.History != nil && !b.Restored {
-		l.cfg.History.Decide(&b)
+		l.cfg.History.Decide(&h.ban)
 	}
-	h := &held{ban: b, decided: b, index: -1}
-	l.bans[k] = h
-	l.ends.set(h)
+	l.bans.set(b.Jail, b.ID, h)
+	l.ends.add(h)
 	t.Current++
 	t.Total++
 	if b.Restored {
 		t.Restored++
 	}
-	l.tell(Event{Kind: EventBan, Ban: b, AtNanos: nowNanos})
-	l.order(VerbBan, k, h, w)
+	l.tell(Event{Kind: EventBan, Ban: h.ban, AtNanos: nowNanos})
+	l.order(VerbBan, h, w)
 	l.enforce(h, h.waiting == 0, nowNanos)
 	return true
 }
@@ -214,7 +224,7 @@ func (l *Ledger) Expire(nowNanos int64) int {
 	defer l.mu.Unlock()
 	n := 0
 	for h := l.ends.ended(nowNanos); h != nil; h = l.ends.ended(nowNanos) {
-		l.free(banKey{h.ban.Jail, h.ban.ID}, h, nowNanos, true, nil)
+		l.free(h, nowNanos, true, nil)
 		n++
 	}
 	l.settle()
@@ -222,28 +232,28 @@ func (l *Ledger) Expire(nowNanos int64) int {
 }
 
 // free ends a ban.
-func (l *Ledger) free(k banKey, h *held, nowNanos int64, expired bool, w *wait) {
-	l.remove(k, h, w)
+func (l *Ledger) free(h *held, nowNanos int64, expired bool, w *wait) {
+	l.remove(h, w)
 	if l.cfg.History != nil && !expired {
-		l.cfg.History.Forget(k.jail, k.id)
+		l.cfg.History.Forget(h.ban.Jail, h.ban.ID)
 	}
 	l.tell(Event{Kind: EventUnban, Ban: h.ban, AtNanos: nowNanos, Expired: expired})
 }
 
 // remove takes a ban out of the ledger and its sinks.
-func (l *Ledger) remove(k banKey, h *held, w *wait) {
-	delete(l.bans, k)
-	l.ends.remove(h)
+func (l *Ledger) remove(h *held, w *wait) {
+	l.bans.remove(h.ban.Jail, h.ban.ID)
 	l.enforce(h, false, 0)
 	h.gone = true
-	l.totals(k.jail).Current--
-	l.order(VerbUnban, k, h, w)
+	l.ends.remove(h)
+	h.totals.Current--
+	l.order(VerbUnban, h, w)
 }
 
 // order gives an order to all sinks of the jail.
-func (l *Ledger) order(v Verb, k banKey, h *held, w *wait) {
-	for _, f := range l.cfg.Route(k.jail) {
-		if f.push(v, k, h, w) {
+func (l *Ledger) order(v Verb, h *held, w *wait) {
+	for _, f := range l.cfg.Route(h.ban.Jail) {
+		if f.push(v, h, w) {
 			h.waiting++
 		}
 	}
@@ -290,9 +300,9 @@ func (l *Ledger) enforce(h *held, enforced bool, nowNanos int64) {
 	}
 	h.enforced, h.sinceNanos = enforced, nowNanos
 	if enforced {
-		l.totals(h.ban.Jail).Enforced++
+		h.totals.Enforced++
 	} else {
-		l.totals(h.ban.Jail).Enforced--
+		h.totals.Enforced--
 	}
 }
 
@@ -373,8 +383,8 @@ func (l *Ledger) Totals(j *Jail) Totals {
 func (l *Ledger) Banned(j *Jail) []Banned {
 	l.mu.Lock()
 	var out []Banned
-	for k, h := range l.bans {
-		if j == nil || k.jail == j {
+	for h := range l.bans.all() {
+		if j == nil || h.ban.Jail == j {
 			out = append(out, Banned{h.ban, h.enforced, h.err, h.leaks})
 		}
 	}
@@ -387,7 +397,7 @@ func (l *Ledger) Banned(j *Jail) []Banned {
 func (l *Ledger) Lookup(j *Jail, id ID) (Banned, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, h := l.find(j, id)
+	h := l.find(j, id)
 	if h == nil {
 		return Banned{}, false
 	}

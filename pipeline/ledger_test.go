@@ -131,7 +131,11 @@ func TestLedgerIsList(t *testing.T) {
 		l, j := NewLedger(LedgerConfig{}), NewJail("sshd", Policy{})
 		model := map[ID]int64{}
 		for now := range int64(500) {
-			switch id := number(r.IntN(40)); r.IntN(6) {
+			id := number(r.IntN(20))
+			if r.IntN(2) == 0 {
+				id = AddrID(stranger(r.Uint32N(20)))
+			}
+			switch r.IntN(6) {
 			case 0:
 				if _, err := l.Unban(t.Context(), j, []ID{id}, now); err != nil {
 					t.Fatal(err)
@@ -186,13 +190,42 @@ func TestIdleLedger(t *testing.T) {
 	}
 }
 
+// Bans that are freed before their end do not stay in the heap until then.
+func TestFreedLedger(t *testing.T) {
+	l, j := NewLedger(LedgerConfig{}), NewJail("sshd", Policy{})
+	for range 20 {
+		bans, ids := make([]Ban, 2000), make([]ID, 1900)
+		for i := range bans {
+			bans[i] = Ban{Jail: j, ID: number(i), UntilNanos: 1000 + int64(i)*7919%2000}
+		}
+		for i := range ids {
+			ids[i] = bans[i].ID
+		}
+		l.Restore(bans, 0)
+		if n, err := l.Unban(t.Context(), j, ids, 0); n != len(ids) || err != nil {
+			t.Fatalf("%d freed: %v", n, err)
+		}
+	}
+	if n := len(l.ends.heap); n > 3*minGone {
+		t.Errorf("%d ends for 100 bans", n)
+	}
+	for _, b := range l.Banned(j) {
+		if n := l.Expire(b.UntilNanos); n != 0 {
+			t.Fatalf("%d bans are over at %d", n, b.UntilNanos)
+		}
+		if n := l.Expire(b.UntilNanos + 1); n != 1 {
+			t.Fatalf("%d bans are over after %d", n, b.UntilNanos)
+		}
+	}
+}
+
 // go test -run=^$ -bench=Ledger ./pipeline
 func BenchmarkLedger(b *testing.B) {
 	for _, n := range []int{1000, 100_000} {
 		bans := make([]Ban, n)
 		j := NewJail("sshd", Policy{})
 		for i := range bans {
-			bans[i] = Ban{Jail: j, ID: number(i), UntilNanos: int64(i) * 7919 % int64(n)}
+			bans[i] = Ban{Jail: j, ID: AddrID(stranger(uint32(i))), UntilNanos: int64(i) * 7919 % int64(n)}
 		}
 		b.Run(fmt.Sprintf("bans=%d", n), func(b *testing.B) {
 			b.ReportAllocs()

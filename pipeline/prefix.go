@@ -365,29 +365,31 @@ func (p *Pipeline) enter(bans []Ban) {
 func (l *Ledger) standsFor(j *Jail, id ID) ID {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	id, _ = l.find(j, id)
+	if h := l.find(j, id); h != nil {
+		return h.ban.ID
+	}
 	return id
 }
 
-// find is standsFor with the ledger locked; the ban is nil where there is none.
-func (l *Ledger) find(j *Jail, id ID) (ID, *held) {
-	if h := l.bans[banKey{j, id}]; h != nil {
-		return id, h
+// find returns the ban of what the jail has an ID banned under (standsFor), with
+// the ledger locked; nil where there is none.
+func (l *Ledger) find(j *Jail, id ID) *held {
+	if h := l.bans.get(j, id); h != nil {
+		return h
 	}
-	if id.prefix.IsValid() {
-		text := TextID(id.String())
-		if h := l.bans[banKey{j, text}]; h != nil {
-			return text, h
+	if id.prefix.IsValid() && len(l.bans.texts) > 0 {
+		if h := l.bans.get(j, TextID(id.String())); h != nil {
+			return h
 		}
 	}
 	if !l.cfg.Wide {
-		return id, nil
+		return nil
 	}
 	var buf [2]ID
 	for _, net := range wider(buf[:0], j.Policy(), id) {
-		if h := l.bans[banKey{j, net}]; h != nil {
-			return net, h
+		if h := l.bans.get(j, net); h != nil {
+			return h
 		}
 	}
-	return id, nil
+	return nil
 }
