@@ -32,8 +32,7 @@ func netBanOf(j *Jail, id ID) (k netBan, ok bool) {
 		return k, false
 	}
 	a := id.prefix.Addr()
-	k.addr, k.jail, k.bits = a.As16(), j, uint64(id.prefix.Bits()+128-a.BitLen())
-	return k, true
+	return netBan{keyOf(j, a), uint64(id.prefix.Bits() + 128 - a.BitLen())}, true
 }
 
 // get returns the ban of a jail's ID, nil where there is none.

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"net/netip"
 	"slices"
 	"sync"
 )
@@ -27,35 +26,52 @@ type dirtyKey struct {
 	id  *ID
 }
 
+// shardDirt is what of a shard has changed since the last checkpoint.
+type shardDirt struct {
+	keys     []dirtyKey
+	overflow bool  // more than keys has room for has
+	number   int32 // of the shard
+}
+
 // Track makes the window remember what changes, for Changes. To be called
 // before the first Add.
-func (w *Window) Track() { w.dirt.on, w.dirt.all = true, true }
+func (w *Window) Track() {
+	w.dirt.on, w.dirt.all = true, true
+	all := make([]shardDirt, len(w.shards))
+	for i := range all {
+		all[i].number = int32(i)
+		w.shards[i].dirt = &all[i]
+	}
+}
 
 // mark notes that a counter has changed or gone. The shard is locked.
-func (w *Window) mark(s *shard, k entryKey, m *more) {
-	if !w.dirt.on || s.overflow {
-		return
+func (w *Window) mark(s *shard, k *entryKey, m *more) {
+	if w.dirt.on && !s.dirt.overflow {
+		w.dirt.mark(s.dirt, k, m)
 	}
-	n := len(s.dirty)
-	if n > 0 && s.dirty[n-1].key == k {
+}
+
+func (all *dirt) mark(d *shardDirt, k *entryKey, m *more) {
+	n := len(d.keys)
+	if n > 0 && d.keys[n-1].key == *k {
 		return
 	}
 	if n >= maxDirty {
-		s.dirty = unique(s.dirty)
-		if len(s.dirty) > maxDirty*3/4 {
-			s.dirty, s.overflow = s.dirty[:0], true
+		d.keys = unique(d.keys)
+		if len(d.keys) > maxDirty*3/4 {
+			d.keys, d.overflow = d.keys[:0], true
 			return
 		}
 	}
-	d := dirtyKey{key: k}
+	x := dirtyKey{key: *k}
 	if m != nil && !m.id.IsZero() {
-		d.id = &m.id
+		x.id = &m.id
 	}
-	s.dirty = append(s.dirty, d)
+	d.keys = append(d.keys, x)
 	if n == 0 {
-		w.dirt.mu.Lock()
-		w.dirt.shards = append(w.dirt.shards, s.number)
-		w.dirt.mu.Unlock()
+		all.mu.Lock()
+		all.shards = append(all.shards, d.number)
+		all.mu.Unlock()
 	}
 }
 
@@ -85,12 +101,12 @@ func (w *Window) Changes(dst []Count, all bool) ([]Count, bool) {
 	for _, i := range shards {
 		s := &w.shards[i]
 		s.mu.Lock()
-		all = all || s.overflow
+		all = all || s.dirt.overflow
 		if !all {
 			dst = w.changesOf(dst, s)
 		}
-		clear(s.dirty)
-		s.dirty, s.overflow = s.dirty[:0], false
+		clear(s.dirt.keys)
+		s.dirt.keys, s.dirt.overflow = s.dirt.keys[:0], false
 		s.mu.Unlock()
 	}
 	if all {
@@ -109,18 +125,16 @@ func (w *Window) Changes(dst []Count, all bool) ([]Count, bool) {
 // changesOf appends a shard's changes.
 func (w *Window) changesOf(dst []Count, s *shard) []Count {
 	b := w.beat.Load()
-	for _, d := range unique(s.dirty) {
+	for _, d := range unique(s.dirt.keys) {
 		n := Count{Jail: d.key.jail}
-		if s.set != nil {
-			if c, has := s.set.Peek(d.key); has && !c.dropped(d.key.jail.Policy(), b) {
-				n = c.export(d.key.jail)
-			}
+		if c, has := s.set.get(&d.key); has && !c.dropped(d.key.jail.Policy(), b) {
+			n = c.export(d.key.jail)
 		}
 		switch {
 		case d.id != nil:
 			n.ID = *d.id
 		default:
-			n.ID = AddrID(netip.AddrFrom16(d.key.addr))
+			n.ID = AddrID(d.key.addr())
 		}
 		dst = append(dst, n)
 	}

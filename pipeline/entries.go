@@ -1,35 +1,45 @@
 package pipeline
 
 import (
-	"encoding/binary"
 	"math/bits"
+	"sync/atomic"
 )
 
-// entrySet is the entries of a shard: at most setSize, in one slice that grows
-// as addresses fail, found by a byte of each key. An entry is one cache line.
+// entrySet is the entries of a shard: at most setSize, in blocks that are made as
+// addresses fail, found by a byte of each key. An entry is one cache line, and
+// so are the tags and places of the first 16 of a shard, with its lock: most
+// failures are counted in two lines.
 //
 // simplelru, which keeps the same order of use, has a list and a map: an entry
 // takes 150 bytes there, a failure three searches, and counting one was a
 // seventh of what it costs to find it in a log (BenchmarkWindowAdd).
 type entrySet struct {
-	tags    [setSize]uint8 // tagOf each entry's key
-	entries []entry
-	clock   uint32 // uses so far
-	size    int    // so many at most
+	clock  uint32 // uses so far
+	n      uint8
+	bar    uint8 // of its shard: a newcomer must have failed more often to evict somebody
+	blocks [setSize / blockSize]block
 }
+
+// block is some of a shard's entries. What it is made of changes atomically, so
+// that touch may look at it without the shard's lock.
+type block struct {
+	tags    atomic.Uint64 // tagOf each entry's key
+	entries atomic.Pointer[[blockSize]entry]
+}
+
+const blockSize = 8
 
 type entry struct {
 	key entryKey
 	counter
 	used uint32 // clock when it was used last
+	warm uint32 // always 0: what touch reads
 }
-
-func newEntrySet(size int) *entrySet { return &entrySet{size: min(size, setSize)} }
 
 // tagOf is what tells most keys apart. It need not be secret: a shard's keys
 // that share it are compared one by one, and a shard has few.
 func tagOf(k *entryKey) uint8 {
-	h := binary.LittleEndian.Uint64(k.addr[:8])*0x9e3779b97f4a7c15 + binary.LittleEndian.Uint64(k.addr[8:])
+	h := k.hi*0x9e3779b97f4a7c15 + k.lo
 	return uint8(h * 0x9e3779b97f4a7c15 >> 56)
 }
 
@@ -38,74 +48,104 @@ const (
 	highBits = 0x8080808080808080
 )
 
+// matches has the high bit of each of the block's bytes that are the tag set, and
+// of some behind one: keys are compared.
+func (b *block) matches(tag uint8) uint64 {
+	x := b.tags.Load() ^ lowBits*uint64(tag)
+	return (x - lowBits) &^ x & highBits
+}
+
 // find returns the index of a key's entry, or -1.
 func (s *entrySet) find(k *entryKey) int {
-	want := lowBits * uint64(tagOf(k))
-	for from := 0; from < len(s.entries); from += 8 {
-		x := binary.LittleEndian.Uint64(s.tags[from:]) ^ want
-		// A bit for each byte that is 0, and for some behind one: keys are compared.
-		for hits := (x - lowBits) &^ x & highBits; hits != 0; hits &= hits - 1 {
-			if i := from + bits.TrailingZeros64(hits)/8; i < len(s.entries) && s.entries[i].key == *k {
-				return i
+	tag, n := tagOf(k), int(s.n)
+	for from := 0; from < n; from += blockSize {
+		b := &s.blocks[from/blockSize]
+		for hits := b.matches(tag); hits != 0; hits &= hits - 1 {
+			if i := bits.TrailingZeros64(hits) / 8; from+i < n && b.entries.Load()[i].key == *k {
+				return from + i
 			}
 		}
 	}
 	return -1
 }
 
-// Len returns the number of entries.
-func (s *entrySet) Len() int { return len(s.entries) }
+// touch brings a key's entry into the cache, or the place of a newcomer. It needs
+// no lock, and what it returns means nothing.
+func (s *entrySet) touch(k *entryKey) uint32 {
+	tag := tagOf(k)
+	for i := range s.blocks {
+		b := &s.blocks[i]
+		entries := b.entries.Load()
+		if entries == nil {
+			break
+		}
+		hits := b.matches(tag)
+		if hits == 0 {
+			hits = b.matches(0) // nobody's
+		}
+		if hits != 0 {
+			return entries[bits.TrailingZeros64(hits)/8].warm
+		}
+	}
+	return 0
+}
 
-// Peek returns a key's counter.
-func (s *entrySet) Peek(k entryKey) (counter, bool) {
-	if i := s.find(&k); i >= 0 {
-		return s.entries[i].counter, true
+// at returns the entry at i.
+func (s *entrySet) at(i int) *entry { return &s.blocks[i/blockSize].entries.Load()[i%blockSize] }
+
+// setTag sets the tag of the entry at i.
+func (s *entrySet) setTag(i int, tag uint8) {
+	b, shift := &s.blocks[i/blockSize], i%blockSize*8
+	b.tags.Store(b.tags.Load()&^(0xff<<shift) | uint64(tag)<<shift)
+}
+
+// len returns the number of entries.
+func (s *entrySet) len() int { return int(s.n) }
+
+// get returns a key's counter.
+func (s *entrySet) get(k *entryKey) (counter, bool) {
+	if i := s.find(k); i >= 0 {
+		return s.at(i).counter, true
 	}
 	return counter{}, false
 }
 
-// Add sets a key's counter and makes it the one that was used last. A full set
-// loses the one whose use is the longest ago.
-func (s *entrySet) Add(k entryKey, c counter) {
-	i := s.find(&k)
-	if i < 0 {
-		if len(s.entries) >= s.size {
-			s.removeAt(s.oldest())
-		}
-		i = len(s.entries)
-		s.entries = append(s.entries, entry{key: k})
-		s.tags[i] = tagOf(&k)
+// add gives a key that has none an entry, the one that was used last. There must be room.
+func (s *entrySet) add(k *entryKey, c *counter) {
+	i := int(s.n)
+	b := &s.blocks[i/blockSize]
+	if b.entries.Load() == nil {
+		b.entries.Store(new([blockSize]entry))
 	}
-	s.use(i, c)
+	s.n++
+	e := s.at(i)
+	e.key, e.counter = *k, *c
+	s.setTag(i, tagOf(k))
+	s.use(e)
 }
 
-// use sets the counter of the entry at i and makes it the one that was used last.
-func (s *entrySet) use(i int, c counter) {
+// use makes an entry the one that was used last.
+func (s *entrySet) use(e *entry) {
 	s.clock++
-	s.entries[i].counter, s.entries[i].used = c, s.clock
+	e.used = s.clock
 }
 
-func (s *entrySet) oldest() int {
-	at := 0
-	for i := range s.entries {
-		if s.entries[i].used < s.entries[at].used {
-			at = i
-		}
-	}
-	return at
-}
-
-// Remove removes a key's entry, if there is one.
-func (s *entrySet) Remove(k entryKey) {
-	if i := s.find(&k); i >= 0 {
+// remove removes a key's entry, if there is one.
+func (s *entrySet) remove(k *entryKey) {
+	if i := s.find(k); i >= 0 {
 		s.removeAt(i)
 	}
 }
 
 // removeAt moves the last entry to the place of the one at i.
 func (s *entrySet) removeAt(i int) {
-	last := len(s.entries) - 1
-	s.entries[i], s.tags[i] = s.entries[last], s.tags[last]
-	s.entries[last] = entry{}
-	s.entries = s.entries[:last]
+	s.n--
+	last := s.at(int(s.n))
+	if i < int(s.n) {
+		e := s.at(i)
+		e.key, e.counter, e.used = last.key, last.counter, last.used
+		s.setTag(i, tagOf(&e.key))
+	}
+	last.key, last.counter = entryKey{}, counter{}
+	s.setTag(int(s.n), 0)
 }

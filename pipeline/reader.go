@@ -129,6 +129,7 @@ type step struct {
 	p        *Pipeline
 	failures []Failure
 	bans     []Ban
+	none     uint64
 	judged   chan bool // has the answer that addByLog waits for
 }
 
@@ -143,12 +144,18 @@ func (s *step) do(b *Batch, match func([]Failure) []Failure) {
 	s.bans = s.bans[:0]
 	if p.cfg.Clock.FromLog() {
 		for i := range s.failures {
+			if i%ahead == 0 {
+				s.none += p.cfg.Window.expect(s.failures[i:min(i+ahead, len(s.failures))])
+			}
 			s.countByLog(&s.failures[i])
 		}
 	} else {
 		for some := range slices.Chunk(s.failures, stride) {
 			before := len(s.bans)
 			for i := range some {
+				if i%ahead == 0 {
+					s.none += p.cfg.Window.expect(some[i:min(i+ahead, len(some))])
+				}
 				if ban, ok := p.add(&some[i]); ok {
 					s.bans = append(s.bans, ban)
 				}

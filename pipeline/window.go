@@ -1,8 +1,10 @@
 package pipeline
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -17,8 +19,8 @@ const DefaultEntries = 200_000
 const DefaultFirstHits = 1 << 21
 
 // WindowConfig bounds a window. With the defaults it never takes more than
-// about 55 MB with the estimate; `counter = exact` adds 8 bytes a failure and
-// 100 an address.
+// about 30 MB with the estimate; `counter = exact` adds 8 bytes a failure and
+// 100 an address, and an ID that is no address 80 and its text.
 type WindowConfig struct {
 	Entries   int // failing addresses of all jails with an entry; 0: DefaultEntries
 	FirstHits int // addresses remembered beyond those, once there is no room; 0: DefaultFirstHits
@@ -68,24 +70,38 @@ type beat struct {
 	atNanos int64
 }
 
-// shard is the part of the window whose addresses share a lock.
+// shard is the part of the window whose addresses share a lock: three cache
+// lines, of which a failure of somebody who has an entry needs the first.
 type shard struct {
 	mu    sync.Mutex
-	set   *entrySet // nil until the first entry
-	bar   int32     // a newcomer must have failed more often to evict somebody
+	set   entrySet
 	first firstHits
 	notes *simplelru.LRU[entryKey, *note] // nil until the first one
+	dirt  *shardDirt                      // nil: nobody asks
 
-	number   int32      // of the shard
-	dirty    []dirtyKey // that have changed since the last checkpoint
-	overflow bool       // more than that have
+	_ [16]byte // so that each begins with a line
 }
 
 // entryKey names a jail and an ID in 24 bytes: an IPv6 address is itself, an
-// IPv4 address is mapped into IPv6, a network or a text is its keyed hash.
+// IPv4 address is mapped into IPv6, a network or a text is its keyed hash. Two
+// words, which travel in registers, not 16 bytes, which do not.
 type entryKey struct {
-	addr [16]byte
-	jail *Jail
+	hi, lo uint64
+	jail   *Jail
+}
+
+// keyOf returns the key of a jail's address.
+func keyOf(j *Jail, a netip.Addr) entryKey {
+	b := a.As16()
+	return entryKey{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), j}
+}
+
+// addr returns the address that the key was made of.
+func (k *entryKey) addr() netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], k.hi)
+	binary.BigEndian.PutUint64(b[8:], k.lo)
+	return netip.AddrFrom16(b)
 }
 
 // setSize is the number of entries that a shard holds. Small shards keep the
@@ -108,9 +124,6 @@ func NewWindow(cfg WindowConfig) *Window {
 		seed:   maphash.MakeSeed(),
 		idSeed: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 	}
-	for i := range w.shards {
-		w.shards[i].number = int32(i)
-	}
 	w.beat.Store(&beat{})
 	return w
 }
@@ -129,11 +142,13 @@ func (w *Window) Add(f *Failure) (Ban, bool) {
 	s := w.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := s.find(&k)
+	var fresh counter
+	c, e := &fresh, (*entry)(nil)
+	at := s.set.find(&k)
 	has := at >= 0
-	var c counter
 	if has {
-		c = s.set.entries[at].counter
+		e = s.set.at(at)
+		c = &e.counter
 	}
 	crowded := !has && w.crowded(s)
 	beat := w.beat.Load()
@@ -141,7 +156,7 @@ func (w *Window) Add(f *Failure) (Ban, bool) {
 	case has && c.dropped(p, beat):
 		c.reset()
 	case crowded:
-		c = s.recall(h, f.AtNanos, p)
+		fresh = s.recall(h, f.AtNanos, p)
 	}
 	if !single && c.more == nil {
 		c.more = &more{id: f.ID}
@@ -157,26 +172,53 @@ func (w *Window) Add(f *Failure) (Ban, bool) {
 	c.beat = beat.number
 	switch {
 	case int(c.count) >= p.MaxRetry:
+		b := c.ban(f.Jail, f.ID, p)
 		if has {
+			w.mark(s, &k, c.more)
 			s.set.removeAt(at)
 			w.count(t, -1)
-			w.mark(s, k, c.more)
 		}
-		b := c.ban(f.Jail, f.ID, p)
 		b.Ticket = w.ticket(s, k)
 		if noted && atOnce {
 			b.Ticket = newNote(f, p).ticket()
 		}
 		return b, true
 	case has:
-		s.set.use(at, c)
-		w.mark(s, k, c.more)
+		s.set.use(e)
+		w.mark(s, &k, c.more)
 	case crowded && !w.admits(s, c):
 		w.remember(s, h, c, p, f.AtNanos)
 	default:
 		w.enter(s, k, c, f.AtNanos)
 	}
 	return Ban{}, false
+}
+
+// ahead is the number of failures whose entries are brought into the cache at
+// once: their misses, which are most of what counting costs where many addresses
+// fail, overlap then.
+const ahead = 16
+
+// expect brings what Add will need of the next failures into the cache, ahead of
+// them at most. What it returns means nothing.
+func (w *Window) expect(failures []Failure) (none uint64) {
+	if len(failures) == 1 {
+		return 0
+	}
+	var keys [ahead]entryKey
+	var shards [ahead]*shard
+	for i := range failures {
+		f := &failures[i]
+		keys[i], _ = w.key(f.Jail, f.ID)
+		shards[i] = w.shard(maphash.Comparable(w.seed, keys[i]))
+	}
+	for i := range failures {
+		none += shards[i].set.blocks[0].tags.Load()
+	}
+	for i := range failures {
+		none += uint64(shards[i].set.touch(&keys[i]))
+	}
+	return none
 }
 
 // ban returns the ban that the counter has come to.
@@ -195,30 +237,12 @@ func (c *counter) dropped(p *Policy, b *beat) bool {
 	return c.last < end || c.last == end && !p.Exact
 }
 
-func (s *shard) get(k entryKey) (counter, bool) {
-	if s.set == nil {
-		return counter{}, false
-	}
-	return s.set.Peek(k)
-}
-
-// find returns the index of a key's entry, or -1.
-func (s *shard) find(k *entryKey) int {
-	if s.set == nil {
-		return -1
-	}
-	return s.set.find(k)
-}
-
 // crowded says whether a newcomer's first failure must go to the first-hit
 // table: when the shard is full, and from then on as long as it has no more
 // room than an eviction made. That room is for those who come back.
 func (w *Window) crowded(s *shard) bool {
-	if s.set == nil {
-		return false
-	}
-	room := w.size - s.set.Len()
-	return room == 0 || s.first.words != nil && room < w.evictions()
+	room := w.size - s.set.len()
+	return room < w.evictions() && (room == 0 || s.first.words != nil)
 }
 
 // admits says whether a newcomer to a crowded shard gets an entry: if it has
@@ -227,23 +251,20 @@ func (w *Window) crowded(s *shard) bool {
 // every address of a flood fails several times this ends the coming and going:
 // the bar rises to what the flood's addresses come to, and those who take the
 // last room do not lower it.
-func (w *Window) admits(s *shard, c counter) bool {
-	return c.count > 1 && (s.set.Len() < w.size || c.count > min(s.bar, hitCountMax-1))
+func (w *Window) admits(s *shard, c *counter) bool {
+	return c.count > 1 && (s.set.len() < w.size || int(c.count) > min(int(s.set.bar), hitCountMax-1))
 }
 
 // enter gives a newcomer an entry.
-func (w *Window) enter(s *shard, k entryKey, c counter, nowNanos int64) {
-	if s.set == nil {
-		s.set = newEntrySet(w.size)
-	}
+func (w *Window) enter(s *shard, k entryKey, c *counter, nowNanos int64) {
 	switch {
-	case s.set.Len() >= w.size:
+	case s.set.len() >= w.size:
 		w.evict(s, nowNanos)
 	case !w.crowded(s):
-		s.bar = 1
+		s.set.bar = 1
 	}
-	s.set.Add(k, c)
-	w.mark(s, k, c.more)
+	s.set.add(&k, c)
+	w.mark(s, &k, c.more)
 	w.count(w.tally(k.jail), 1)
 }
 
@@ -257,7 +278,7 @@ func (s *shard) recall(h uint64, atNanos int64, p *Policy) counter {
 }
 
 // remember puts a counter without an entry into the first-hit table.
-func (w *Window) remember(s *shard, h uint64, c counter, p *Policy, nowNanos int64) {
+func (w *Window) remember(s *shard, h uint64, c *counter, p *Policy, nowNanos int64) {
 	if s.first.words == nil {
 		s.first.words = make([]uint64, w.words)
 	}
@@ -282,7 +303,8 @@ func (w *Window) evict(s *shard, nowNanos int64) {
 	victims := buf[:0]
 	most := w.evictions()
 	b := w.beat.Load()
-	for _, e := range s.set.entries {
+	for at := range s.set.len() {
+		e := *s.set.at(at)
 		if e.dropped(e.key.jail.Policy(), b) {
 			e.count = 0
 		}
@@ -301,13 +323,13 @@ func (w *Window) evict(s *shard, nowNanos int64) {
 	}
 	for i := range victims {
 		v := &victims[i]
-		s.set.Remove(v.key)
-		w.mark(s, v.key, v.more)
+		s.set.remove(&v.key)
+		w.mark(s, &v.key, v.more)
 		w.count(w.tally(v.key.jail), -1)
-		s.bar = max(v.count, 1) // ascending: what stays has no less than the last one
+		s.set.bar = uint8(min(max(v.count, 1), hitCountMax)) // ascending: what stays has no less than the last one
 		if v.count > 0 {
 			w.evicted.Add(1)
-			w.remember(s, maphash.Comparable(w.seed, v.key), v.counter, v.key.jail.Policy(), nowNanos)
+			w.remember(s, maphash.Comparable(w.seed, v.key), &v.counter, v.key.jail.Policy(), nowNanos)
 		}
 	}
 }
@@ -326,12 +348,9 @@ func (e *entry) before(o *entry) bool {
 
 // each calls keep for every entry and removes those for which it returns false.
 func (s *shard) each(keep func(entryKey, counter) bool) {
-	if s.set == nil {
-		return
-	}
 	// From the end, as a removal puts the last one, which was seen, in its place.
-	for i := s.set.Len() - 1; i >= 0; i-- {
-		if e := &s.set.entries[i]; !keep(e.key, e.counter) {
+	for i := s.set.len() - 1; i >= 0; i-- {
+		if e := s.set.at(i); !keep(e.key, e.counter) {
 			s.set.removeAt(i)
 		}
 	}
@@ -339,18 +358,10 @@ func (s *shard) each(keep func(entryKey, counter) bool) {
 
 // key returns the key of a jail's ID, and whether the ID can be read back from it.
 func (w *Window) key(j *Jail, id ID) (k entryKey, single bool) {
-	k.jail = j
 	if a, ok := id.Addr(); ok {
-		k.addr = a.As16()
-		return k, true
+		return keyOf(j, a), true
 	}
-	for i, seed := range w.idSeed {
-		h := maphash.Comparable(seed, id)
-		for n := range 8 {
-			k.addr[8*i+n] = byte(h >> (8 * n))
-		}
-	}
-	return k, false
+	return entryKey{maphash.Comparable(w.idSeed[0], id), maphash.Comparable(w.idSeed[1], id), j}, false
 }
 
 // find returns the key of a jail's ID, its shard and its hash.

@@ -1,9 +1,6 @@
 package pipeline
 
-import (
-	"net/netip"
-	"slices"
-)
+import "slices"
 
 // sweepEntries is the number of entries after which a sweep leaves the rest to
 // the next beat: about a millisecond's work.
@@ -38,7 +35,7 @@ func (w *Window) sweepShard(s *shard, b *beat) (seen int) {
 			return true
 		}
 		w.count(w.tally(k.jail), -1)
-		w.mark(s, k, c.more)
+		w.mark(s, &k, c.more)
 		w.dropNote(s, k)
 		return false
 	})
@@ -62,7 +59,7 @@ func (w *Window) Forget(j *Jail, ids ...ID) {
 				return true
 			}
 			w.count(w.tally(j), -1)
-			w.mark(s, k, c.more)
+			w.mark(s, &k, c.more)
 			w.dropNote(s, k)
 			return false
 		})
@@ -75,10 +72,10 @@ func (w *Window) forget(j *Jail, id ID) {
 	k, s, h := w.find(j, id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c, has := s.get(k); has {
-		s.set.Remove(k)
+	if c, has := s.set.get(&k); has {
+		s.set.remove(&k)
 		w.count(w.tally(j), -1)
-		w.mark(s, k, c.more)
+		w.mark(s, &k, c.more)
 	}
 	w.dropNote(s, k)
 	s.first.remove(h)
@@ -89,10 +86,7 @@ func (w *Window) Count(j *Jail, id ID) int {
 	k, s, _ := w.find(j, id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.set == nil {
-		return 0
-	}
-	c, has := s.set.Peek(k)
+	c, has := s.set.get(&k)
 	if !has || c.dropped(j.Policy(), w.beat.Load()) {
 		return 0
 	}
@@ -157,7 +151,7 @@ func (w *Window) Snapshot(dst []Count) []Count {
 			}
 			n := c.export(k.jail)
 			if n.ID.IsZero() {
-				n.ID = AddrID(netip.AddrFrom16(k.addr))
+				n.ID = AddrID(k.addr())
 			}
 			dst = append(dst, n)
 			return true
@@ -183,13 +177,15 @@ func (w *Window) Restore(counts []Count) {
 			c.more.id = n.ID
 		}
 		s.mu.Lock()
-		switch _, has := s.get(k); {
-		case has:
-			s.set.Add(k, c)
+		switch at := s.set.find(&k); {
+		case at >= 0:
+			e := s.set.at(at)
+			e.counter = c
+			s.set.use(e)
 		case w.crowded(s):
-			w.remember(s, h, c, p, c.last)
+			w.remember(s, h, &c, p, c.last)
 		default:
-			w.enter(s, k, c, c.last)
+			w.enter(s, k, &c, c.last)
 		}
 		s.mu.Unlock()
 	}

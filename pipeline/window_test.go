@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 func testJail(maxretry int, findtime time.Duration) *Jail {
@@ -210,6 +211,19 @@ func TestWindowAllocs(t *testing.T) {
 	}
 }
 
+// What a failure needs begins with a cache line.
+func TestWindowLayout(t *testing.T) {
+	if n := unsafe.Sizeof(shard{}); n%64 != 0 {
+		t.Errorf("a shard has %d bytes", n)
+	}
+	if n := unsafe.Offsetof(shard{}.set) + unsafe.Offsetof(entrySet{}.blocks) + 2*unsafe.Sizeof(block{}); n > 64 {
+		t.Errorf("two blocks of a shard end at %d", n)
+	}
+	if n := unsafe.Sizeof(entry{}); n != 64 {
+		t.Errorf("an entry has %d bytes", n)
+	}
+}
+
 // Failures, beats and readers from several goroutines lose nothing.
 func TestWindowConcurrent(t *testing.T) {
 	w, j := NewWindow(WindowConfig{Entries: 1000}), testJail(10, time.Hour)
@@ -223,6 +237,9 @@ func TestWindowConcurrent(t *testing.T) {
 					mu.Lock()
 					bans++
 					mu.Unlock()
+				}
+				if n%50 == 0 {
+					w.expect([]Failure{{Jail: j, ID: number(n % 100)}, {Jail: j, ID: number(n % 77)}})
 				}
 				if n%500 == 0 {
 					w.Expire(int64(n) * 1e6)
