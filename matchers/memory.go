@@ -92,7 +92,7 @@ func (s *Set) Restore(memory []pipeline.Memory) {
 type sessionChanges struct {
 	begun    bool     // somebody stores them
 	overflow bool     // more have changed than are noted
-	hashes   []uint64 // of those that are open
+	links    []link   // to those that are open, and to some that were
 	ended    []string // IDs of those that are not, and that the store has
 }
 
@@ -105,8 +105,8 @@ func (c *sessionChanges) touch(sess *session) {
 		return
 	}
 	sess.dirty = true
-	c.hashes = append(c.hashes, sess.hash)
-	c.overflow = len(c.hashes) >= maxChanges
+	c.links = append(c.links, sess.self)
+	c.overflow = len(c.links) >= maxChanges
 }
 
 // gone notes that a session has ended.
@@ -114,7 +114,7 @@ func (c *sessionChanges) gone(sess *session) {
 	if !sess.stored || c.overflow {
 		return
 	}
-	c.ended = append(c.ended, string(sess.get(sess.id)))
+	c.ended = append(c.ended, string(sess.id()))
 	c.overflow = len(c.ended) >= maxChanges
 }
 
@@ -123,29 +123,27 @@ func (c *sessionChanges) gone(sess *session) {
 func (s *sessions) remember(fields []string, now int64, all bool, put func(key string, value []byte)) {
 	give := func(sess *session) {
 		if now-sess.born < int64(sessionLife) {
-			put(keySessions+string(sess.get(sess.id)), appendSession(nil, sess, fields))
+			put(keySessions+string(sess.id()), appendSession(nil, sess, fields))
 			sess.stored = true
 		}
 		sess.dirty = false
 	}
 	if all {
-		for sess := s.oldest; sess != nil; sess = sess.newer {
-			sess.stored = false
-			give(sess)
+		for l := s.oldest; l != 0; l = s.at(l).newer {
+			s.at(l).stored = false
+			give(s.at(l))
 		}
 	} else {
 		for _, id := range s.changes.ended {
 			put(keySessions+id, nil)
 		}
-		for _, h := range s.changes.hashes {
-			for sess := *s.bucket(h); sess != nil; sess = sess.next {
-				if sess.dirty {
-					give(sess)
-				}
+		for _, l := range s.changes.links {
+			if sess := s.at(l); sess.dirty {
+				give(sess)
 			}
 		}
 	}
-	s.changes = sessionChanges{begun: true, hashes: s.changes.hashes[:0]}
+	s.changes = sessionChanges{begun: true, links: s.changes.links[:0]}
 }
 
 // adopt takes up sessions, each with its ID.
@@ -154,7 +152,7 @@ func (s *sessions) adopt(list []stored) {
 	for i := range list {
 		x := &list[i]
 		id := []byte(x.id)
-		hash := s.hash(id)
+		hash := s.expect(id)
 		if s.get(hash, id, x.born) != nil {
 			continue
 		}
@@ -190,19 +188,22 @@ const (
 func appendSession(b []byte, sess *session, fields []string) []byte {
 	b = binary.AppendVarint(append(b, sessionVersion), sess.born)
 	bits := byte(0)
-	for bit, is := range map[byte]bool{bitPending: sess.pending, bitSeveral: sess.several, bitUser: sess.user.isSet()} {
+	_, user := sess.find(recordUser)
+	for bit, is := range map[byte]bool{bitPending: sess.pending, bitSeveral: sess.several, bitUser: user != nil} {
 		if is {
 			bits |= bit
 		}
 	}
 	b = binary.AppendUvarint(binary.AppendUvarint(append(b, bits), uint64(sess.lines)), uint64(sess.quiet))
-	if sess.user.isSet() {
-		b = appendText(b, string(sess.get(sess.user)))
+	if user != nil {
+		b = appendText(b, string(user))
 	}
-	for i, p := range sess.values {
-		if p.isSet() {
-			b = appendText(appendText(b, fields[i]), string(sess.get(p)))
+	for at := 0; at < len(sess.text); {
+		field, value, next := sess.record(at)
+		if uint64(field) < uint64(len(fields)) {
+			b = appendText(appendText(b, fields[field]), string(value))
 		}
+		at = next
 	}
 	return b
 }

@@ -2,6 +2,7 @@ package matchers
 
 import (
 	"bytes"
+	"encoding/binary"
 	"hash/maphash"
 	"time"
 )
@@ -18,196 +19,257 @@ const (
 // of every field, whether several users were tried, and whether a failure waits
 // for an address. Its memory is used again by later ones.
 type session struct {
-	text    []byte // the ID, values and the first user
-	id      part
-	values  []part // by field
-	user    part   // the first that was tried
-	several bool   // another one was tried too
-	live    int    // bytes of text that are in use
-	pending bool   // a failure without an ID was seen
-	lines   int    // matched lines that the next failure is made of
-	quiet   int    // matched lines that were no failure, and wait for one
-	born    int64  // the clock, nanoseconds
-	bytes   int
+	text  []byte // records; in own, where they fit
+	hash  uint64 // of the ID
+	born  int64  // the clock, nanoseconds
+	lines int    // matched lines that the next failure is made of
+	quiet int    // matched lines that were no failure, and wait for one
 
 	users map[string]struct{} // all that were tried, for a trace alone
 	trail *trail              // what a trace keeps; nil without
 
-	stored bool // the store has it
-	dirty  bool // it has changed since
+	self         link
+	older, newer link // newer: among those that are free, the next one
+	dead         int32
+	bytes        int32
 
-	hash         uint64
-	next         *session // of the same bucket; among those that are free, any
-	older, newer *session
+	several bool // another user was tried too
+	pending bool // a failure without an ID was seen
+	stored  bool // the store has it
+	dirty   bool // it has changed since
+
+	own [ownText]byte
 }
 
-// part is a part of a session's text; the zero part is unset.
-type part struct{ start, end int32 } // end is behind it by one, so that an empty text is set
+// ownText is the room for text in a session itself, which makes it 256 bytes:
+// sessions of sshd have some 100, and those that open and go one after the other
+// are read and written as one block of memory.
+const ownText = 160
 
-func (p part) isSet() bool { return p.end > 0 }
+// link names a session: its place, from 1; 0 is none.
+type link int32
 
-func (p part) size() int { return int(p.end - p.start - 1) }
+// A record is a value in a session's text: its field and its size, then itself.
+const (
+	recordHead = 8
+	recordUser = 1<<32 - 1 // field of the first user that was tried
+	recordDead = 1<<32 - 2 // field of what is no value any more
+)
 
-func (sess *session) get(p part) []byte {
-	if !p.isSet() {
-		return nil
+// record returns what stands in the text at a place, and the place behind it.
+func (sess *session) record(at int) (field uint32, value []byte, next int) {
+	field, size := binary.LittleEndian.Uint32(sess.text[at:]), int(binary.LittleEndian.Uint32(sess.text[at+4:]))
+	next = at + recordHead + size
+	return field, sess.text[at+recordHead : next : next], next
+}
+
+// find returns the place and the text of a value; -1 and nil where there is none.
+func (sess *session) find(field uint32) (at int, value []byte) {
+	for at := 0; at < len(sess.text); {
+		f, value, next := sess.record(at)
+		if f == field {
+			return at, value
+		}
+		at = next
 	}
-	return sess.text[p.start : p.end-1 : p.end-1]
+	return -1, nil
+}
+
+// set sets a value.
+func (sess *session) set(field uint32, text []byte) {
+	at, old := sess.find(field)
+	if at >= 0 && len(old) == len(text) {
+		copy(old, text)
+		return
+	}
+	sess.drop(at)
+	sess.append(field, text)
+}
+
+// append adds a value to those that there are.
+func (sess *session) append(field uint32, text []byte) {
+	sess.text = binary.LittleEndian.AppendUint32(sess.text, field)
+	sess.text = binary.LittleEndian.AppendUint32(sess.text, uint32(len(text)))
+	sess.text = append(sess.text, text...)
+}
+
+// drop forgets the value at a place, if that is one.
+func (sess *session) drop(at int) {
+	if at < 0 {
+		return
+	}
+	_, _, next := sess.record(at)
+	binary.LittleEndian.PutUint32(sess.text[at:], recordDead)
+	sess.dead += int32(next - at)
+}
+
+// unset forgets a value.
+func (sess *session) unset(field uint32) {
+	at, _ := sess.find(field)
+	sess.drop(at)
+}
+
+// has says whether the session has a value that is not empty.
+func (sess *session) has(field uint32) bool {
+	_, value := sess.find(field)
+	return len(value) > 0
+}
+
+// id returns the session's <F-MLFID>, its first record.
+func (sess *session) id() []byte {
+	_, id, _ := sess.record(0)
+	return id
+}
+
+// compact takes out of a session's text what is no value any more.
+func (sess *session) compact() {
+	left := sess.text[:0]
+	for at := 0; at < len(sess.text); {
+		field, _, next := sess.record(at)
+		if field != recordDead {
+			left = append(left, sess.text[at:next]...)
+		}
+		at = next
+	}
+	sess.text, sess.dead = left, 0
 }
 
 // sessions holds a jail's open sessions by <F-MLFID>. They live five minutes
 // of the clock and are bounded in number and bytes: the oldest goes first. Once
 // it has had as many as it holds, nothing is allocated.
 //
-// A map of simplelru's needs a text, an element and an entry for each session:
-// with the sessions' own texts they were a tenth of what a failure costs, and a
-// map from hashes in place of the buckets a twentieth.
+// A session whose ID is new costs a line of the table and, in the place of the
+// oldest, whose neighbours came and go before and after it, its own memory. A
+// map of simplelru's needs a text, an element and an entry for each session:
+// with the sessions' own texts they were a tenth of what a failure costs, and
+// buckets of sessions that lie anywhere a twentieth.
 type sessions struct {
-	buckets []*session // by the low bits of their hashes: a power of two, at least count
-	seed    maphash.Seed
-	oldest  *session
-	newest  *session
-	free    *session
-	count   int
-	bytes   int
-	lost    int64  // sessions that went because there was no room
-	scratch []byte // memory
+	table  sessionTable
+	slabs  []*[slabSize]session
+	seed   maphash.Seed
+	made   link // the last one
+	oldest link
+	newest link
+	free   link
+	count  int
+	bytes  int
+	lost   int64  // sessions that went because there was no room
+	none   uint64 // what was read for nothing but to be in the cache
 
 	everyUser bool // all users of a session are kept: a trace shows them
 
 	changes sessionChanges
 }
 
-func newSessions() *sessions {
-	return &sessions{buckets: make([]*session, 16), seed: maphash.MakeSeed()}
-}
+// slabSize is the number of sessions that memory is taken for at once.
+const slabSize = 128
 
-func (s *sessions) hash(id []byte) uint64 { return maphash.Bytes(s.seed, id) }
+func newSessions() *sessions { return &sessions{seed: maphash.MakeSeed()} }
 
-// bucket returns the first session of the bucket of a hash.
-func (s *sessions) bucket(hash uint64) **session { return &s.buckets[hash&uint64(len(s.buckets)-1)] }
+// at returns the session that a link names.
+func (s *sessions) at(l link) *session { return &s.slabs[(l-1)/slabSize][(l-1)%slabSize] }
 
-// enter puts a session into its bucket.
-func (s *sessions) enter(sess *session) {
-	first := s.bucket(sess.hash)
-	sess.next, *first = *first, sess
-}
-
-// grow doubles the number of buckets.
-func (s *sessions) grow() {
-	s.buckets = make([]*session, 2*len(s.buckets))
-	for sess := s.oldest; sess != nil; sess = sess.newer {
-		s.enter(sess)
+// expect returns the hash of an ID, and brings its session into the cache, or
+// the place where it will stand.
+func (s *sessions) expect(id []byte) uint64 {
+	hash := maphash.Bytes(s.seed, id)
+	if l, _ := s.table.find(hash, 0); l > 0 {
+		s.none += s.at(l).hash
 	}
+	return hash
 }
 
 // get returns the open session of id, whose hash is given, or nil.
 func (s *sessions) get(hash uint64, id []byte, now int64) *session {
-	sess := *s.bucket(hash)
-	for sess != nil && (sess.hash != hash || !bytes.Equal(sess.get(sess.id), id)) {
-		sess = sess.next
+	for l, next := s.table.find(hash, 0); l > 0; l, next = s.table.find(hash, next) {
+		sess := s.at(l)
+		if sess.hash != hash || !bytes.Equal(sess.id(), id) {
+			continue
+		}
+		if now-sess.born >= int64(sessionLife) {
+			s.remove(sess)
+			return nil
+		}
+		return sess
 	}
-	if sess != nil && now-sess.born >= int64(sessionLife) {
-		s.remove(sess)
-		return nil
-	}
-	return sess
+	return nil
 }
 
 // open starts the session of id, whose hash is given, with the given values.
 func (s *sessions) open(hash uint64, id []byte, values [][]byte, now int64) *session {
 	if s.count >= maxSessions {
-		s.remove(s.oldest)
+		s.remove(s.at(s.oldest))
 		s.lost++
+		// The next one to go is wanted in the cache by then.
+		s.none += s.table.peek(s.at(s.oldest).hash)
 	}
-	if s.count == len(s.buckets) {
-		s.grow()
+	sess := s.take()
+	sess.hash, sess.born, sess.older = hash, now, s.newest
+	sess.append(fieldMLFID, id)
+	for i, v := range values {
+		if v != nil && i != fieldMLFID {
+			sess.append(uint32(i), v)
+		}
 	}
-	sess := s.free
-	if sess == nil {
-		sess = &session{}
+	s.table.add(hash, sess.self)
+	if s.newest != 0 {
+		s.at(s.newest).newer = sess.self
 	} else {
-		s.free = sess.next
+		s.oldest = sess.self
 	}
-	*sess = session{text: sess.text[:0], values: sess.values, born: now, hash: hash, older: s.newest}
-	if len(sess.values) != len(values) {
-		sess.values = make([]part, len(values))
-	} else {
-		clear(sess.values)
-	}
-	sess.write(&sess.id, id)
-	s.add(sess, values)
-	s.enter(sess)
-	if s.newest != nil {
-		s.newest.newer = sess
-	} else {
-		s.oldest = sess
-	}
-	s.newest = sess
+	s.newest = sess.self
 	s.count++
-	sess.bytes = sess.size()
-	s.bytes += sess.bytes
+	sess.bytes = int32(sess.size())
+	s.bytes += int(sess.bytes)
 	s.shrink()
 	return sess
 }
 
-// write puts a text in the place of a part.
-func (sess *session) write(p *part, text []byte) {
-	if p.isSet() {
-		sess.live -= p.size()
-		if p.size() == len(text) {
-			sess.live += len(text)
-			copy(sess.text[p.start:], text)
-			return
+// take returns the memory of an empty session.
+func (s *sessions) take() *session {
+	l := s.free
+	if l == 0 {
+		s.made++
+		if l = s.made; int(l) > slabSize*len(s.slabs) {
+			s.slabs = append(s.slabs, new([slabSize]session))
 		}
 	}
-	start := len(sess.text)
-	sess.text = append(sess.text, text...)
-	*p = part{int32(start), int32(len(sess.text) + 1)}
-	sess.live += len(text)
+	sess := s.at(l)
+	if s.free != 0 {
+		s.free = sess.newer
+	}
+	if cap(sess.text) == 0 || cap(sess.text) > keptText {
+		sess.text = sess.own[:0]
+	}
+	sess.text, sess.self, sess.newer, sess.dead = sess.text[:0], l, 0, 0
+	sess.lines, sess.quiet, sess.users, sess.trail = 0, 0, nil, nil
+	sess.several, sess.pending, sess.stored, sess.dirty = false, false, false, false
+	return sess
 }
 
-// add overwrites the session's values with those that are set.
+// add overwrites the session's values with those that are set. The ID is there.
 func (s *sessions) add(sess *session, values [][]byte) {
 	for i, v := range values {
-		if v != nil {
-			sess.write(&sess.values[i], v)
+		if v != nil && i != fieldMLFID {
+			sess.set(uint32(i), v)
 		}
 	}
-	if len(sess.text) > 2*sess.live+256 {
-		s.compact(sess)
-	}
-}
-
-// compact takes out of a session's text what is no part of it any more.
-func (s *sessions) compact(sess *session) {
-	s.scratch = append(s.scratch[:0], sess.text...)
-	sess.text = sess.text[:0]
-	move := func(p *part) {
-		if p.isSet() {
-			start := len(sess.text)
-			sess.text = append(sess.text, s.scratch[p.start:p.end-1]...)
-			*p = part{int32(start), int32(len(sess.text) + 1)}
-		}
-	}
-	move(&sess.id)
-	move(&sess.user)
-	for i := range sess.values {
-		move(&sess.values[i])
+	if 2*int(sess.dead) > len(sess.text)+256 {
+		sess.compact()
 	}
 }
 
 // resize accounts for what a session holds now.
 func (s *sessions) resize(sess *session) {
-	n := sess.size()
-	s.bytes += n - sess.bytes
+	n := int32(sess.size())
+	s.bytes += int(n - sess.bytes)
 	sess.bytes = n
 	s.shrink()
 }
 
 func (s *sessions) shrink() {
 	for s.bytes > maxSessionBytes && s.count > 1 {
-		s.remove(s.oldest)
+		s.remove(s.at(s.oldest))
 		s.lost++
 	}
 }
@@ -218,50 +280,35 @@ const keptText = 1 << 10
 
 // remove ends a session. What it holds stays readable until the next one opens.
 func (s *sessions) remove(sess *session) {
-	at := s.bucket(sess.hash)
-	for *at != sess {
-		at = &(*at).next
-	}
-	*at = sess.next
-	if sess.older != nil {
-		sess.older.newer = sess.newer
+	s.table.remove(sess.hash, sess.self)
+	if sess.older != 0 {
+		s.at(sess.older).newer = sess.newer
 	} else {
 		s.oldest = sess.newer
 	}
-	if sess.newer != nil {
-		sess.newer.older = sess.older
+	if sess.newer != 0 {
+		s.at(sess.newer).older = sess.older
 	} else {
 		s.newest = sess.older
 	}
 	s.changes.gone(sess)
 	s.count--
-	s.bytes -= sess.bytes
-	sess.bytes = 0
-	sess.next, sess.older, sess.newer = nil, nil, nil
-	if cap(sess.text) <= keptText {
-		sess.next, s.free = s.free, sess
-	}
+	s.bytes -= int(sess.bytes)
+	sess.bytes, sess.dirty = 0, false
+	sess.newer, s.free = s.free, sess.self
 }
 
 // size estimates the bytes that a session holds.
 func (sess *session) size() int {
-	n := 256 + 8*len(sess.values) + cap(sess.text) + sess.trail.size()
+	n := 256 + sess.trail.size()
+	if cap(sess.text) > ownText {
+		n += cap(sess.text)
+	}
 	for u := range sess.users {
 		n += 64 + len(u)
 	}
 	return n
 }
-
-// unset forgets a value.
-func (sess *session) unset(field int) {
-	if p := &sess.values[field]; p.isSet() {
-		sess.live -= p.size()
-		*p = part{}
-	}
-}
-
-// has says whether the session has a value that is not empty.
-func (sess *session) has(field int) bool { return len(sess.get(sess.values[field])) > 0 }
 
 // tryUser notes a user and returns whether several different ones were tried.
 func (s *sessions) tryUser(sess *session, user []byte) bool {
@@ -274,20 +321,21 @@ func (s *sessions) tryUser(sess *session, user []byte) bool {
 		}
 		sess.users[string(user)] = struct{}{}
 	}
-	if !sess.user.isSet() {
-		sess.write(&sess.user, user)
-	} else if !bytes.Equal(sess.get(sess.user), user) {
+	if at, first := sess.find(recordUser); at < 0 {
+		sess.append(recordUser, user)
+	} else if !bytes.Equal(first, user) {
 		sess.several = true
 	}
 	return sess.several
 }
 
-// merge puts a match of so many lines into its session and writes what the
+// merge puts a match of so many lines into its session, whose ID has the given
+// hash (expect), and writes what the
 // session knows back to values. It returns the session, nil where the line ended
 // one that was not open; whether the match is no failure (<F-NOFAIL>, or
 // <F-MLFGAINED> without a failure before it); and of how many lines the failure
 // is made.
-func (s *sessions) merge(values [][]byte, lines int, now int64) (sess *session, nofail bool, attempts int) {
+func (s *sessions) merge(values [][]byte, hash uint64, lines int, now int64) (sess *session, nofail bool, attempts int) {
 	id := values[fieldMLFID]
 	isSet := func(field int) bool { return len(values[field]) > 0 }
 	gained := isSet(fieldGained)
@@ -298,7 +346,6 @@ func (s *sessions) merge(values [][]byte, lines int, now int64) (sess *session, 
 	values[fieldForget] = nil
 
 	several := false
-	hash := s.hash(id)
 	sess = s.get(hash, id, now)
 	switch {
 	case sess != nil:
@@ -345,9 +392,11 @@ func (s *sessions) merge(values [][]byte, lines int, now int64) (sess *session, 
 
 // fill sets the values that only the session knows.
 func (sess *session) fill(values [][]byte) {
-	for i, p := range sess.values {
-		if values[i] == nil {
-			values[i] = sess.get(p)
+	for at := 0; at < len(sess.text); {
+		field, value, next := sess.record(at)
+		if uint64(field) < uint64(len(values)) && values[field] == nil {
+			values[field] = value
 		}
+		at = next
 	}
 }

@@ -33,17 +33,21 @@ func (s *Set) warn(m *member, kind int, msg string, l *line, args ...any) {
 // before it and its session. The match is one of so many lines, and its fields
 // are in s.w.values.
 func (s *Set) settle(dst []pipeline.Failure, m *member, l *line, rule, lines int) []pipeline.Failure {
+	values := s.w.values
+	inSession := values[fieldMLFID] != nil
+	var hash uint64
+	if inSession {
+		hash = m.state.sessions.expect(values[fieldMLFID])
+	}
 	at, ok := s.timeFor(m, l)
 	if !ok {
 		return dst
 	}
 	m.counters.Matched.Add(1)
-	values := s.w.values
 	var sess *session
-	inSession := values[fieldMLFID] != nil
 	if inSession {
 		var nofail bool
-		sess, nofail, lines = m.state.sessions.merge(values, lines, s.now)
+		sess, nofail, lines = m.state.sessions.merge(values, hash, lines, s.now)
 		m.counters.Sessions.Store(m.state.sessions.lost)
 		s.opts.Trace.note(s, m.view.form, rule, sess, nofail, len(dst))
 		if nofail && !s.opts.Trace.reportsQuiet(s.opts.All) {
