@@ -61,7 +61,10 @@ func (s *Set) settle(dst []pipeline.Failure, m *member, l *line, rule, lines int
 		// counts the match; its tests of a filter leave it out.
 		return dst
 	}
-	failure := pipeline.Failure{Jail: m.Jail, AtNanos: at, Count: 1, Attempts: lines, Line: l.no, Regex: rule, Text: l.raw}
+	dst = append(dst, pipeline.Failure{})
+	failure := &dst[len(dst)-1]
+	failure.Jail, failure.AtNanos, failure.Count, failure.Attempts = m.Jail, at, 1, lines
+	failure.Line, failure.Regex, failure.Text = l.no, rule, l.raw
 	raw := s.opts.RawHost || m.Filter.useDNS == DNSRaw
 	fid := values[fieldFID]
 	switch {
@@ -75,7 +78,7 @@ func (s *Set) settle(dst []pipeline.Failure, m *member, l *line, rule, lines int
 			failure.ID = failureID(fid, raw)
 		}
 	case values[fieldDNS] != nil:
-		return s.resolved(dst, m, failure, string(values[fieldDNS]))
+		return s.resolved(dst[:len(dst)-1], m, *failure, string(values[fieldDNS]))
 	case fid != nil:
 		failure.ID = failureID(fid, raw)
 	default:
@@ -87,10 +90,11 @@ func (s *Set) settle(dst []pipeline.Failure, m *member, l *line, rule, lines int
 			m.counters.NoID.Add(1)
 		}
 		if !s.opts.Trace.reportsPending() {
-			return dst
+			return dst[:len(dst)-1]
 		}
 	}
-	return append(dst, s.complete(m, failure))
+	s.complete(m, failure)
+	return dst
 }
 
 // idOf is the ID of a failure with an address: the address, or what <F-ID>
@@ -104,9 +108,9 @@ func (s *Set) idOf(addr, cidr, fid []byte, raw bool) pipeline.ID {
 
 // complete fills in the fields, where they are asked for, out of the way of
 // the buffers that the next line will use.
-func (s *Set) complete(m *member, f pipeline.Failure) pipeline.Failure {
+func (s *Set) complete(m *member, f *pipeline.Failure) {
 	if !s.opts.Fields {
-		return f
+		return
 	}
 	first := len(s.field)
 	for i, v := range s.w.values {
@@ -117,12 +121,11 @@ func (s *Set) complete(m *member, f pipeline.Failure) pipeline.Failure {
 		}
 	}
 	f.Fields = s.field[first:len(s.field):len(s.field)]
-	return f
 }
 
 // resolved gives a failure to each address of a name, as usedns has it.
 func (s *Set) resolved(dst []pipeline.Failure, m *member, f pipeline.Failure, name string) []pipeline.Failure {
-	f = s.complete(m, f)
+	s.complete(m, &f)
 	if addr, err := netip.ParseAddr(name); err == nil {
 		f.ID = pipeline.AddrID(addr)
 		return append(dst, f)

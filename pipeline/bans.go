@@ -12,41 +12,26 @@ type banKey struct {
 // stand in a map of their own, whose keys are hashed and compared as plain
 // memory; a banKey's take twice the time, and few logs have IDs that are texts.
 type bans struct {
-	nets  map[netBan]*held
+	nets  map[netKey]*held
 	texts map[banKey]*held
 }
 
-// netBan is the key of a ban of an address or a network.
-type netBan struct {
-	entryKey        // the network's first address
-	bits     uint64 // of it as IPv6
-}
-
 func newBans() bans {
-	return bans{nets: make(map[netBan]*held), texts: make(map[banKey]*held)}
-}
-
-// netBanOf returns the key of a jail's ID; false where it is a text.
-func netBanOf(j *Jail, id ID) (k netBan, ok bool) {
-	if !id.prefix.IsValid() {
-		return k, false
-	}
-	a := id.prefix.Addr()
-	return netBan{keyOf(j, a), uint64(id.prefix.Bits() + 128 - a.BitLen())}, true
+	return bans{nets: make(map[netKey]*held), texts: make(map[banKey]*held)}
 }
 
 // get returns the ban of a jail's ID, nil where there is none.
 func (b *bans) get(j *Jail, id ID) *held {
-	if k, ok := netBanOf(j, id); ok {
-		return b.nets[k]
+	if net, ok := id.Prefix(); ok {
+		return b.nets[netKeyOf(j, net)]
 	}
 	return b.texts[banKey{j, id}]
 }
 
 // set enters the ban of a jail's ID.
 func (b *bans) set(j *Jail, id ID, h *held) {
-	if k, ok := netBanOf(j, id); ok {
-		b.nets[k] = h
+	if net, ok := id.Prefix(); ok {
+		b.nets[netKeyOf(j, net)] = h
 	} else {
 		b.texts[banKey{j, id}] = h
 	}
@@ -54,8 +39,8 @@ func (b *bans) set(j *Jail, id ID, h *held) {
 
 // remove takes the ban of a jail's ID out.
 func (b *bans) remove(j *Jail, id ID) {
-	if k, ok := netBanOf(j, id); ok {
-		delete(b.nets, k)
+	if net, ok := id.Prefix(); ok {
+		delete(b.nets, netKeyOf(j, net))
 	} else {
 		delete(b.texts, banKey{j, id})
 	}

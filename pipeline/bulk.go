@@ -69,12 +69,12 @@ func (s *scanners) oldest() *scan {
 // drain takes a feed's batches through the stages until the feed is closed;
 // after a hard stop it counts the lines of those that stand, and returns.
 func (p *Pipeline) drain(feed *Feed, workers int) {
-	s := step{p: p, judged: make(chan bool, 1)}
+	s := newStep(p)
 	scanning := newScanners(workers, cap(feed.full))
 	defer scanning.close()
 	settle := func() {
 		j := scanning.oldest()
-		p.carry(&s, feed, j.batch, func(dst []Failure) []Failure { return j.splitter.Settle(dst, j.batch, j.found) })
+		p.carry(s, feed, j.batch, func(dst []Failure) []Failure { return j.splitter.Settle(dst, j.batch, j.found) })
 	}
 	for {
 		full, oldest := feed.Full(), (chan struct{})(nil)
@@ -92,7 +92,7 @@ func (p *Pipeline) drain(feed *Feed, workers int) {
 				}
 				return
 			}
-			p.split(&s, feed, scanning, b, settle)
+			p.split(s, feed, scanning, b, settle)
 		case <-oldest:
 			settle()
 		case <-p.hard.Done():

@@ -58,30 +58,33 @@ func (p *Pipeline) unignored(all []Failure) []Failure {
 	return all[:n]
 }
 
-// add counts a failure and says whether it caused a ban that the ledger is to
-// have now. A ban that waits is entered when its answer has come.
-func (p *Pipeline) add(f *Failure) (Ban, bool) {
-	b, ok := p.count(f)
-	if !ok || p.cfg.Ignore == nil {
-		return b, ok
+// add counts a failure and says whether it caused a ban, which is b then, that the
+// ledger is to have now. A ban that waits is entered when its answer has come.
+func (p *Pipeline) add(f *Failure, b *Ban) (banned bool) {
+	if !p.count(f, b) {
+		return false
+	}
+	if p.cfg.Ignore == nil {
+		return true
 	}
 	k := banKey{b.Jail, b.ID}
-	if !p.held.hold(k, b) {
-		return b, !p.held.prolong(k, b)
+	if !p.held.hold(k, *b) {
+		return !p.held.prolong(k, *b)
 	}
-	judgment := p.cfg.Ignore.Judge(f, b, func(ban bool) { p.answer(k, ban) })
+	judgment := p.cfg.Ignore.Judge(f, *b, func(ban bool) { p.answer(k, ban) })
 	if judgment != JudgeLater {
 		p.held.free(k)
 	}
-	return b, judgment == JudgeBan
+	return judgment == JudgeBan
 }
 
-// count counts a failure for as much as its ID's history makes of it.
-func (p *Pipeline) count(f *Failure) (Ban, bool) {
+// count counts a failure for as much as its ID's history makes of it. It sets b
+// where that is a ban.
+func (p *Pipeline) count(f *Failure, b *Ban) (banned bool) {
 	if p.cfg.History != nil {
 		p.cfg.History.Weigh(f)
 	}
-	return p.decide(f)
+	return p.decide(f, b)
 }
 
 // answer enters a ban that waited, or drops it.

@@ -56,7 +56,7 @@ type Networks struct {
 	cfg NetworksConfig
 
 	mu      sync.Mutex
-	groups  *simplelru.LRU[netKey, group] // nil until the first
+	groups  *simplelru.LRU[netKey, *group] // nil until the first
 	subnets *simplelru.LRU[netKey, *subnet]
 	banned  map[netKey]int64 // by subnet-ban: until when
 
@@ -77,9 +77,16 @@ type NetworksStats struct {
 	Watching int   // remembered now
 }
 
+// netKey names a jail and an address or a network. It is hashed and compared as
+// plain memory.
 type netKey struct {
-	jail *Jail
-	net  netip.Prefix
+	entryKey        // the network's first address
+	bits     uint64 // of it as IPv6
+}
+
+func netKeyOf(j *Jail, net netip.Prefix) netKey {
+	a := net.Addr()
+	return netKey{keyOf(j, a), uint64(net.Bits() + 128 - a.BitLen())}
 }
 
 // group is what is known of a /64: the members that failed last, and the
@@ -160,42 +167,47 @@ func wider(dst []ID, p *Policy, id ID) []ID {
 }
 
 // Count counts a failure for the network of its address. b is the ban that the
-// window came to, if any; what is returned is to be done in its place.
-func (n *Networks) Count(f *Failure, b Ban, banned bool) (Ban, bool) {
+// window came to, if banned; it becomes the network's where that is to be banned
+// in its place. Count returns whether there is a ban then.
+func (n *Networks) Count(f *Failure, b *Ban, banned bool) bool {
 	p := f.Jail.Policy()
 	if p.Prefix6 != Prefix6Auto {
-		return b, banned
+		return banned
 	}
 	net, ok := groupOf(p, f.ID)
 	if !ok {
-		return b, banned
+		return banned
 	}
-	g, ready := n.count(netKey{f.Jail, net}, p, f)
-	if !ready {
-		return b, banned
-	}
-	if n.spares(f.Jail, net) {
-		return b, banned
+	g, ready := n.count(netKeyOf(f.Jail, net), p, f)
+	if !ready || n.spares(f.Jail, net) {
+		return banned
 	}
 	n.grouped.Add(1)
 	wide := g.ban(f.Jail, NetID(net), p)
-	if wide.Ticket = b.Ticket; wide.Ticket == nil && p.MaxMatches > 0 {
+	if banned {
+		wide.Ticket = b.Ticket
+	}
+	if wide.Ticket == nil && p.MaxMatches > 0 {
 		wide.Ticket = &Ticket{Matches: []string{string(f.Text)}, Count: 1}
 	}
-	return wide, true
+	*b = wide
+	return true
 }
 
 // count enters a failure into its group, and says whether that is to be banned:
 // then it begins anew.
-func (n *Networks) count(k netKey, p *Policy, f *Failure) (group, bool) {
+func (n *Networks) count(k netKey, p *Policy, f *Failure) (*group, bool) {
 	addr, _ := f.ID.Addr()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.groups == nil {
 		// The only error is a size below 1.
-		n.groups, _ = simplelru.NewLRU[netKey, group](n.cfg.Groups, nil)
+		n.groups, _ = simplelru.NewLRU[netKey, *group](n.cfg.Groups, nil)
 	}
-	g, _ := n.groups.Get(k)
+	g, has := n.groups.Get(k)
+	if !has {
+		g = new(group)
+	}
 	if g.counter.count > 0 && f.AtNanos-g.last >= int64(p.FindTime) {
 		g.reset()
 	}
@@ -205,10 +217,10 @@ func (n *Networks) count(k netKey, p *Policy, f *Failure) (group, bool) {
 		n.groups.Remove(k)
 		return g, true
 	}
-	if n.groups.Add(k, g) {
+	if !has && n.groups.Add(k, g) {
 		n.evicted.Add(1)
 	}
-	return group{}, false
+	return nil, false
 }
 
 // addMember notes that a member failed, in the place of its own, of one that is
@@ -244,10 +256,10 @@ func addMember(list []member, addr netip.Addr, atNanos, since int64) int {
 func (n *Networks) Promote(b Ban) Ban {
 	p := b.Jail.Policy()
 	net, ok := subnetOf(p, b.ID)
-	if !ok || !n.noteBanned(netKey{b.Jail, net}, p, b) {
+	if !ok || !n.noteBanned(netKeyOf(b.Jail, net), p, b) {
 		return b
 	}
-	if n.spares(b.Jail, net) || !n.room(netKey{b.Jail, net}, p, b) {
+	if n.spares(b.Jail, net) || !n.room(netKeyOf(b.Jail, net), p, b) {
 		return b
 	}
 	n.promoted.Add(1)
@@ -313,7 +325,10 @@ func (n *Networks) Forget(j *Jail, id ID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, net := range append(wider(nil, p, id), id) {
-		k := netKey{j, net.prefix}
+		if !net.prefix.IsValid() {
+			continue // a text
+		}
+		k := netKeyOf(j, net.prefix)
 		if n.groups != nil {
 			n.groups.Remove(k)
 		}
@@ -326,21 +341,22 @@ func (n *Networks) Forget(j *Jail, id ID) {
 
 // decide is what a failure comes to: window, then networks. An ID whose network
 // is banned already is that network from then on.
-func (p *Pipeline) decide(f *Failure) (Ban, bool) {
+// It sets b where that is a ban.
+func (p *Pipeline) decide(f *Failure, b *Ban) (banned bool) {
 	if p.cfg.Networks != nil && f.Jail.Policy().Prefix6 == Prefix6Group {
 		if net, ok := groupOf(f.Jail.Policy(), f.ID); ok {
 			f.ID = NetID(net)
 		}
 	}
-	b, ok := p.cfg.Window.Add(f)
+	banned = p.cfg.Window.add(f, b)
 	if p.cfg.Networks == nil {
-		return b, ok
+		return banned
 	}
-	b, ok = p.cfg.Networks.Count(f, b, ok)
-	if ok {
+	banned = p.cfg.Networks.Count(f, b, banned)
+	if banned {
 		b.ID = p.cfg.Ledger.standsFor(b.Jail, b.ID)
 	}
-	return b, ok
+	return banned
 }
 
 // enter gives bans to the ledger, each as that of its network where that has

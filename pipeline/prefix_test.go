@@ -30,8 +30,8 @@ func (r *netRig) fail(ids ...string) (banned []string) {
 	for _, id := range ids {
 		r.at += int64(time.Second)
 		r.line.cfg.Clock.Advance(r.at)
-		if b, ok := r.line.add(&Failure{Jail: r.jail, ID: ParseID(id), AtNanos: r.at, Count: 1}); ok {
-			list := []Ban{b}
+		list := make([]Ban, 1)
+		if r.line.add(&Failure{Jail: r.jail, ID: ParseID(id), AtNanos: r.at, Count: 1}, &list[0]) {
 			r.line.enter(list)
 			banned = append(banned, list[0].ID.String())
 		}
@@ -200,7 +200,8 @@ func TestTextIDsAreFound(t *testing.T) {
 	l := r.line.cfg.Ledger
 	for range 5 {
 		r.at++
-		if b, ok := r.line.add(&Failure{Jail: r.jail, ID: TextID("192.0.2.7"), AtNanos: r.at, Count: 1}); ok {
+		var b Ban
+		if r.line.add(&Failure{Jail: r.jail, ID: TextID("192.0.2.7"), AtNanos: r.at, Count: 1}, &b) {
 			r.line.enter([]Ban{b})
 		}
 	}

@@ -129,8 +129,16 @@ type step struct {
 	p        *Pipeline
 	failures []Failure
 	bans     []Ban
-	none     uint64
-	judged   chan bool // has the answer that addByLog waits for
+	ban      Ban            // that a failure has caused
+	none     uint64         // means nothing
+	judged   chan bool      // has the answer that addByLog waits for
+	answer   func(ban bool) // sends it
+}
+
+func newStep(p *Pipeline) *step {
+	s := &step{p: p, judged: make(chan bool, 1)}
+	s.answer = func(ban bool) { s.judged <- ban }
+	return s
 }
 
 // do carries one batch through. It blocks only where the sinks are too far behind.
@@ -156,8 +164,8 @@ func (s *step) do(b *Batch, match func([]Failure) []Failure) {
 				if i%ahead == 0 {
 					s.none += p.cfg.Window.expect(some[i:min(i+ahead, len(some))])
 				}
-				if ban, ok := p.add(&some[i]); ok {
-					s.bans = append(s.bans, ban)
+				if p.add(&some[i], &s.ban) {
+					s.bans = append(s.bans, s.ban)
 				}
 			}
 			p.enter(s.bans[before:])
@@ -185,29 +193,31 @@ func (s *step) countByLog(f *Failure) {
 	p.cfg.Clock.Advance(f.AtNanos)
 	now := p.cfg.Clock.Now()
 	p.cfg.Ledger.Expire(now)
-	if ban, ok := s.addByLog(f); ok {
-		s.bans = append(s.bans, ban)
+	if s.addByLog(f) {
+		s.bans = append(s.bans, s.ban)
 		p.enter(s.bans[len(s.bans)-1:])
 	}
 }
 
-// addByLog is add where the log is the clock: it waits for the answer, since
-// what the ban does depends on the lines that follow.
-func (s *step) addByLog(f *Failure) (Ban, bool) {
+// addByLog is add, to s.ban, where the log is the clock: it waits for the answer,
+// since what the ban does depends on the lines that follow.
+func (s *step) addByLog(f *Failure) (banned bool) {
 	p := s.p
-	b, ok := p.count(f)
-	if !ok || p.cfg.Ignore == nil {
-		return b, ok
+	if !p.count(f, &s.ban) {
+		return false
 	}
-	judgment := p.cfg.Ignore.Judge(f, b, func(ban bool) { s.judged <- ban })
+	if p.cfg.Ignore == nil {
+		return true
+	}
+	judgment := p.cfg.Ignore.Judge(f, s.ban, s.answer)
 	if judgment != JudgeLater {
-		return b, judgment == JudgeBan
+		return judgment == JudgeBan
 	}
 	select {
 	case ban := <-s.judged:
-		return b, ban
+		return ban
 	case <-p.hard.Done():
-		return b, false
+		return false
 	}
 }
 
@@ -218,8 +228,8 @@ func (s *step) addByLog(f *Failure) (Ban, bool) {
 func (p *Pipeline) Count(f *Failure) (Ban, bool) {
 	p.step.RLock()
 	defer p.step.RUnlock()
-	ban, ok := p.add(f)
-	if !ok {
+	var ban Ban
+	if !p.add(f, &ban) {
 		return Ban{}, false
 	}
 	p.enter([]Ban{ban})

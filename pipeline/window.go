@@ -132,19 +132,31 @@ func NewWindow(cfg WindowConfig) *Window {
 // returns the ban and true, and forgets the address. Failures may come in any
 // order of time. Nothing is allocated for an address that has an entry (exact:
 // from its third failure on).
-func (w *Window) Add(f *Failure) (Ban, bool) {
-	p := f.Jail.Policy()
+func (w *Window) Add(f *Failure) (b Ban, banned bool) {
+	banned = w.add(f, &b)
+	return b, banned
+}
+
+// add is Add; it sets b where that is the ban.
+func (w *Window) add(f *Failure, b *Ban) (banned bool) {
 	k, single := w.key(f.Jail, f.ID)
 	h := maphash.Comparable(w.seed, k)
 	t := w.tally(f.Jail)
 	t.total.Add(1)
-
 	s := w.shard(h)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	banned = w.addTo(s, &k, h, single, t, f, b)
+	s.mu.Unlock()
+	return banned
+}
+
+// addTo is add to the failure's shard, which is locked: k, h and single are what
+// key makes of its ID.
+func (w *Window) addTo(s *shard, k *entryKey, h uint64, single bool, t *tally, f *Failure, b *Ban) (banned bool) {
+	p := f.Jail.Policy()
 	var fresh counter
 	c, e := &fresh, (*entry)(nil)
-	at := s.set.find(&k)
+	at := s.set.find(k)
 	has := at >= 0
 	if has {
 		e = s.set.at(at)
@@ -164,7 +176,7 @@ func (w *Window) Add(f *Failure) (Ban, bool) {
 	noted := w.notes.room > 0 && p.MaxMatches > 0 && (has || !crowded || c.count > 0)
 	atOnce := c.count == 0 && max(f.Count, 1) >= p.MaxRetry // what it says goes into the ticket alone
 	if noted && !atOnce {
-		w.note(s, k, f, p, c.count == 0)
+		w.note(s, *k, f, p, c.count == 0)
 	}
 	if !c.add(p, f.AtNanos, max(f.Count, 1)) {
 		w.late.Add(1)
@@ -172,26 +184,26 @@ func (w *Window) Add(f *Failure) (Ban, bool) {
 	c.beat = beat.number
 	switch {
 	case int(c.count) >= p.MaxRetry:
-		b := c.ban(f.Jail, f.ID, p)
+		*b = c.ban(f.Jail, f.ID, p)
 		if has {
-			w.mark(s, &k, c.more)
+			w.mark(s, k, c.more)
 			s.set.removeAt(at)
 			w.count(t, -1)
 		}
-		b.Ticket = w.ticket(s, k)
+		b.Ticket = w.ticket(s, *k)
 		if noted && atOnce {
 			b.Ticket = newNote(f, p).ticket()
 		}
-		return b, true
+		return true
 	case has:
 		s.set.use(e)
-		w.mark(s, &k, c.more)
+		w.mark(s, k, c.more)
 	case crowded && !w.admits(s, c):
 		w.remember(s, h, c, p, f.AtNanos)
 	default:
 		w.enter(s, k, c, f.AtNanos)
 	}
-	return Ban{}, false
+	return false
 }
 
 // ahead is the number of failures whose entries are brought into the cache at
@@ -256,15 +268,15 @@ func (w *Window) admits(s *shard, c *counter) bool {
 }
 
 // enter gives a newcomer an entry.
-func (w *Window) enter(s *shard, k entryKey, c *counter, nowNanos int64) {
+func (w *Window) enter(s *shard, k *entryKey, c *counter, nowNanos int64) {
 	switch {
 	case s.set.len() >= w.size:
 		w.evict(s, nowNanos)
 	case !w.crowded(s):
 		s.set.bar = 1
 	}
-	s.set.add(&k, c)
-	w.mark(s, &k, c.more)
+	s.set.add(k, c)
+	w.mark(s, k, c.more)
 	w.count(w.tally(k.jail), 1)
 }
 

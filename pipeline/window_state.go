@@ -185,7 +185,7 @@ func (w *Window) Restore(counts []Count) {
 		case w.crowded(s):
 			w.remember(s, h, &c, p, c.last)
 		default:
-			w.enter(s, k, &c, c.last)
+			w.enter(s, &k, &c, c.last)
 		}
 		s.mu.Unlock()
 	}
