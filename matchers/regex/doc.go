@@ -8,11 +8,15 @@
 //
 // # Two machines, one meaning
 //
-// The fast machine is a backtracker: tables over the next byte say which
-// branch can match at all, so that most branches need no way back; a loop over
-// one class is one instruction and keeps all it took where what follows cannot
-// start with a byte of the class. It has fuel: fuelFor. When
-// that is spent, the pattern is run again on the memoised machine, which works on a
+// The fast machine is a backtracker: tables over the next byte, and the one
+// after it where that helps, say which branch can match at all, so that most
+// branches need no way back; choices in a row are one. A loop over one class is
+// one instruction and keeps all it took where what follows cannot start with a
+// member of the class, or would but take it again (apart.go); before a literal
+// it stops only where that stands. A branch that needs a literal which the rest
+// of the text lacks is not run (need.go). What is left is laid out as steps, in
+// the order in which they run (steps.go): the instructions are for what
+// steps do not do, and for the ways back. It has fuel: fuelFor. When that is spent, the pattern is run again on the memoised machine, which works on a
 // plain program of its own, remembers every state (instruction, position and
 // the few bits that the future depends on) and never enters one twice: its
 // time and memory are linear in the text. Before it starts, an automaton runs

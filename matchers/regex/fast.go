@@ -9,8 +9,8 @@ import (
 // the position there. What it leaves on the stack above where it was are the
 // choices not taken and, for the slots, the way back.
 //
-// It is one long switch, as each call on the way costs a tenth of a search;
-// what is rare or long is in rare.
+// Most of the work is in runSteps. What is rare or long is in rare; the rest is
+// one long switch.
 func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome) {
 	base := len(m.stack)
 	insts := p.insts
@@ -38,20 +38,10 @@ func (p *program) run(m *Machine, text []byte, pc int32, pos int) (int, outcome)
 				pc = i.next
 				continue
 			}
-		case opAlt:
-			m.fuel--        // loops of more than one code point come by here
-			way := int32(0) // opFail where none is possible
-			if c := i.after[byteAt(text, pos)]; c < altWays {
-				way = p.alts[i.min].ways[c]
-			} else {
-				way = p.alts[i.min].lists[c].way()
+		case opSteps, opAlt:
+			if pc, pos = p.runSteps(m, text, i.x, pos); pc != 0 && m.fuel >= 0 {
+				continue
 			}
-			if way < 0 {
-				m.stack = append(m.stack, frame{pc: pc, pos: int32(pos)})
-				way = ^way
-			}
-			pc = way
-			continue
 		case opSave:
 			m.save(i.x, pos)
 			pc = i.next
@@ -145,7 +135,7 @@ func (p *program) resume(m *Machine, text []byte, base int) (pc int32, pos int) 
 		i := &p.insts[f.pc]
 		if i.op == opAlt {
 			pos = int(f.pos)
-			list := p.alts[i.min].lists[i.after[byteAt(text, pos)]].rest
+			list := p.alts[i.min].list(i, text, pos).rest
 			pc = list[f.lim]
 			if f.lim++; int(f.lim) == len(list) {
 				m.stack = m.stack[:len(m.stack)-1]

@@ -2,6 +2,8 @@ package regex
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -48,26 +50,28 @@ func (i *inst) loop(m *Machine, text []byte, pc int32, pos int) int {
 			return -1
 		}
 	}
+	left := int32(-1)
+	if i.max >= 0 {
+		left = i.max - i.min
+	}
 	if i.mode == Lazy {
-		left := int32(-1)
-		if i.max >= 0 {
-			left = i.max - i.min
-		}
 		return i.lazy(m, text, pc, low, left)
 	}
 	high := low
-	if i.max < 0 {
+	switch {
+	case left == 0 || high < len(text) && i.set.tab[text[high]] == setNo:
+	case left < 0:
 		high = i.set.span(text, low)
-	} else {
-		for n := i.max - i.min; n > 0; n-- {
-			next := i.set.step(text, high)
-			if next < 0 {
-				break
-			}
-			high = next
-		}
+	default:
+		high = i.set.upTo(text, low, int(left))
 	}
 	m.fuel -= high - pos
+	if high == low {
+		if i.possibleAt(m, text, low) {
+			return low
+		}
+		return -1
+	}
 	return i.greedy(m, text, pc, low, high)
 }
 
@@ -158,41 +162,92 @@ var asciiSpace = [256]bool{'\t': true, '\n': true, '\v': true, '\f': true, '\r':
 // greedy returns the last position from low to high at which what follows can
 // start, or -1, and notes the way back to those before it.
 func (i *inst) greedy(m *Machine, text []byte, pc int32, low, high int) int {
+	pos := i.lastPossible(m, text, low, high)
+	if pos > low {
+		m.stack = append(m.stack, frame{pc: pc, pos: int32(pos), lim: int32(low)})
+	}
+	m.fuel -= high - max(pos, low)
+	return pos
+}
+
+// lastPossible returns the last position from low to high at which what follows
+// can start, or -1.
+func (i *inst) lastPossible(m *Machine, text []byte, low, high int) int {
+	if i.op == opLoop && i.lit != "" {
+		return lastLit(text, low, min(high, len(text)-len(i.lit)), i.lit, int(i.y))
+	}
 	for pos := high; pos >= low; pos-- {
 		if i.possibleAt(m, text, pos) {
-			if pos > low {
-				m.stack = append(m.stack, frame{pc: pc, pos: int32(pos), lim: int32(low)})
-			}
-			m.fuel -= high - pos
 			return pos
 		}
 	}
-	m.fuel -= high - low
 	return -1
+}
+
+// lastLit returns the last position from low to high at which lit stands, or
+// -1. It looks for the byte at rare.
+func lastLit(text []byte, low, high int, lit string, rare int) int {
+	for high >= low {
+		n := lastByte(text[low+rare:high+rare+1], lit[rare])
+		if n < 0 {
+			break
+		}
+		if pos := low + n; string(text[pos:pos+len(lit)]) == lit {
+			return pos
+		}
+		high = low + n - 1
+	}
+	return -1
+}
+
+// lastByte is bytes.LastIndexByte, eight bytes at a time.
+func lastByte(s []byte, c byte) int {
+	const low7 = 0x7f7f7f7f7f7f7f7f
+	all := uint64(c) * 0x0101010101010101
+	n := len(s)
+	for ; n >= 8; n -= 8 {
+		w := binary.LittleEndian.Uint64(s[n-8:]) ^ all
+		if zero := ^((w&low7 + low7) | w | low7); zero != 0 {
+			return n - 1 - bits.LeadingZeros64(zero)/8
+		}
+	}
+	for n--; n >= 0; n-- {
+		if s[n] == c {
+			return n
+		}
+	}
+	return -1
+}
+
+// rarest returns the offset of the byte of lit that is likely the rarest in a
+// log: neither a blank nor a letter, where there is one.
+func rarest(lit string) int {
+	for n := range len(lit) {
+		if c := lit[n]; c != ' ' && !isWordByte(c) {
+			return n
+		}
+	}
+	return len(lit) - 1
 }
 
 // greedyNext gives back from f, the last frame: the next position down, or
 // -1. The frame goes where nothing is left.
 func (i *inst) greedyNext(m *Machine, text []byte, f *frame) int {
-	low := int(f.lim)
-	for pos := int(f.pos) - 1; pos >= low; pos-- {
-		if i.possibleAt(m, text, pos) {
-			m.fuel -= int(f.pos) - pos
-			f.pos = int32(pos)
-			if pos == low {
-				m.stack = m.stack[:len(m.stack)-1]
-			}
-			return pos
-		}
+	low, from := int(f.lim), int(f.pos)
+	pos := i.lastPossible(m, text, low, from-1)
+	m.fuel -= from - max(pos, low)
+	if f.pos = int32(pos); pos <= low {
+		m.stack = m.stack[:len(m.stack)-1]
 	}
-	m.fuel -= int(f.pos) - low
-	m.stack = m.stack[:len(m.stack)-1]
-	return -1
+	return pos
 }
 
 // lazy returns the first position from pos on, over at most left members (-1:
 // any number), at which what follows can start, or -1, and notes the way on.
 func (i *inst) lazy(m *Machine, text []byte, pc int32, pos int, left int32) int {
+	if left < 0 && i.lit != "" {
+		return i.lazyLit(m, text, pc, pos)
+	}
 	from := pos
 	if left < 0 {
 		pos = i.skip(m, text, pos)
@@ -214,6 +269,21 @@ func (i *inst) lazy(m *Machine, text []byte, pc int32, pos int, left int32) int 
 		m.stack = append(m.stack, frame{pc: pc, pos: int32(pos), lim: left})
 	}
 	return pos
+}
+
+// lazyLit is lazy without an upper bound before a literal.
+func (i *inst) lazyLit(m *Machine, text []byte, pc int32, pos int) int {
+	n := bytes.Index(text[pos:], []byte(i.lit))
+	if n < 0 {
+		m.fuel -= len(text) - pos
+		return -1
+	}
+	m.fuel -= n
+	if i.set.span(text[:pos+n], pos) != pos+n {
+		return -1
+	}
+	m.stack = append(m.stack, frame{pc: pc, pos: int32(pos + n), lim: -1})
+	return pos + n
 }
 
 // skip returns a position up to which a lazy loop without an upper bound has

@@ -81,6 +81,13 @@ func FuzzMachines(f *testing.F) {
 	add(`(?i)[^k]\bſ`, "sK\u212a ſ")
 	add(`(?:(?! x ).)*?( x |$)`, "a x b x ")
 	add(`(?<=é.)\W{1,2}?(a)*`, "éb\xff\xfe a")
+	add(`|01*0`, "0")
+	add(`é+(?!x)é*x`, "ééx")
+	add(`\d+\b\d*(?:a|\s*$)`, "12٣ \u2003")
+	add(`(?:a|b )?(?: port \d+)?(?: ssh\d*)?(?:,|\s*$)`, "b  port 1 ssh2 \n")
+	add(`(?P<u>.*) from (?P<a>(?:\d{1,3}\.){3}\d{1,3}|[\w.]*\w)\]?(?: x)?$`, "a from b from 1.22.٣.4] x\n")
+	add(`\s+(?:c\s+)?\s*(?:ab)?\s*:b+?cd`, "   c  ab : bbcd")
+	add(`^(?:(?P<c>\S+)|[^:]+) to \S+ (?:at \d+ )?by \w+(?(c): |$)`, "ab c to d at 1 by e")
 	f.Add(`(?<=ab|cd)(?:e|f)+`, uint16(0), "cdefxx", uint16(2))
 	f.Fuzz(func(t *testing.T, pattern string, flags uint16, text string, at uint16) {
 		if len(pattern) > 200 || len(text) > 300 || int(at) > len(text) {

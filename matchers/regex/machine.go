@@ -8,6 +8,7 @@ type Machine struct {
 	slots []int32 // captures, then progress slots
 	stack []frame
 	joins []int32 // fast machine: where each opJoin of the program was last
+	needs []need  // fast machine: what is known of the literals of program.needs
 	fuel  int
 	tail  int // where the white space at the end of the text begins; -1: not looked up yet
 
@@ -46,17 +47,39 @@ func (m *Machine) prepare(p *program) {
 		m.joins = make([]int32, p.joins)
 	}
 	m.joins = m.joins[:p.joins]
-	for i := range m.joins {
-		m.joins[i] = -1
+	unset(m.joins)
+	if len(p.needs) > 0 {
+		m.prepareNeeds(p)
+	}
+}
+
+// prepareNeeds forgets what is known of literals.
+func (m *Machine) prepareNeeds(p *program) {
+	if cap(m.needs) < len(p.needs) {
+		m.needs = make([]need, maxNeeds)
+	}
+	m.needs = m.needs[:len(p.needs)]
+	for n := range m.needs {
+		m.needs[n] = need{from: 1}
 	}
 }
 
 // clear unsets all slots.
-func (m *Machine) clear() {
-	for i := range m.slots {
-		m.slots[i] = -1
+func (m *Machine) clear() { unset(m.slots) }
+
+// unset makes all of s -1.
+func unset(s []int32) {
+	for len(s) > 0 {
+		s = s[copy(s, minusOnes[:]):]
 	}
 }
+
+var minusOnes = func() (s [32]int32) {
+	for i := range s {
+		s[i] = -1
+	}
+	return s
+}()
 
 // save sets a slot and, where there is a way back, notes its old value.
 func (m *Machine) save(slot int32, pos int) {

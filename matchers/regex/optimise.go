@@ -18,17 +18,27 @@ func optimise(p *program) {
 		i := &p.insts[pc]
 		switch i.op {
 		case opAlt:
-			p.newAltTable(i, first)
+			p.newAltTable(int32(pc), first)
 		case opLoop:
-			i.after = newNextTable(&first[i.next], &strict[i.next])
+			next, nextStrict := first[i.next], strict[i.next]
+			if i.mode == Greedy && i.max < 0 {
+				// All but its end are places where it gives back.
+				given := p.firstGiven(i.set, i.next, first)
+				next.dropASCII(i.set, &given)
+				nextStrict.dropASCII(i.set, &given)
+			}
+			i.after = newNextTable(&next, &nextStrict)
 			if i.mode == Possessive || i.mode == Greedy &&
-				(disjoint(i.set, &first[i.next]) || disjointSets(i.set, directSet(p, i.next))) {
+				(disjoint(i.set, &next) || asciiApart(i.set, &next) && p.apartFrom(i.set, i.next)) {
 				i.op = opLoopKeep
 			} else if n := &p.insts[i.next]; i.mode == Greedy && i.min == 0 && i.max < 0 && n.op == opClass &&
 				disjoint(i.set, &first[n.next]) && n.set.within(i.set) {
 				// [\w.-]*\w before a blank: it ends where the members do, or nowhere.
 				i.op, i.x, i.next = opLoopLast, int32(len(p.sets)), n.next
 				p.sets = append(p.sets, n.set)
+			} else {
+				i.lit = p.literalAt(i.next)
+				i.y = int32(rarest(i.lit))
 			}
 		case opLoopUntil:
 			i.after = newNextTable(&first[i.next], &strict[i.next])
@@ -38,6 +48,8 @@ func optimise(p *program) {
 		}
 	}
 	searchStart(p, first)
+	needLiterals(p)
+	layOut(p)
 	p.branches = nil // the tables have them
 }
 
@@ -51,9 +63,47 @@ func disjoint(s *set, first *byteSet) bool {
 	return true
 }
 
-// searchStart finds where matches can start.
+// literalAt returns the literal of more than one byte that what stands at pc
+// starts with, or "".
+func (p *program) literalAt(pc int32) string {
+	for {
+		switch i := &p.insts[pc]; i.op {
+		case opSave, opClear, opJoin:
+			pc = i.next
+		case opLit:
+			return i.lit
+		default:
+			return ""
+		}
+	}
+}
+
+// dropASCII takes out the members of m that are ASCII and not in but.
+func (s *byteSet) dropASCII(m *set, but *byteSet) {
+	for b, v := range m.tab[:utf8.RuneSelf] {
+		if v != setNo && !but.has(b) {
+			s[b>>6] &^= 1 << (b & 63)
+		}
+	}
+}
+
+// asciiApart is disjoint for the bytes of ASCII.
+func asciiApart(s *set, first *byteSet) bool {
+	for b, v := range s.tab[:utf8.RuneSelf] {
+		if v != setNo && first.has(b) {
+			return false
+		}
+	}
+	return true
+}
+
+// searchStart finds where matches can start. An anchored pattern is not run
+// elsewhere, and need not ask for the start.
 func searchStart(p *program, first []byteSet) {
 	p.anchored = anchoredFrom(p, p.start, map[int32]bool{})
+	for i := &p.insts[p.start]; p.anchored && i.op == opAssert && Assert(i.x) == BeginText; i = &p.insts[p.start] {
+		p.start = i.next
+	}
 	if s := &first[p.start]; *s != full {
 		p.first = newNextTable(s, s)
 	}
@@ -110,11 +160,11 @@ func newNextTable(s, strict *byteSet) *nextTable {
 	})
 }
 
-// newAltTable makes the table of the choice i. Tables of choices that it leads
+// newAltTable makes the table of the choice pc. Tables of choices that it leads
 // to are there already where they were emitted before it, which is the rule.
-func (p *program) newAltTable(i *inst, first []byteSet) {
-	a := &p.alts[i.min]
-	alts := p.branches[i.min]
+func (p *program) newAltTable(pc int32, first []byteSet) {
+	a := &p.alts[p.insts[pc].min]
+	alts := p.branches[p.insts[pc].min]
 	var index nextTable
 	var way []int32
 	at := 0 // the list of the byte before: neighbours are alike
@@ -122,7 +172,7 @@ func (p *program) newAltTable(i *inst, first []byteSet) {
 		way = way[:0]
 		for _, alt := range alts {
 			if first[alt].has(b) {
-				way = append(way, p.shortcut(alt, b))
+				way = p.appendWays(way, alt, b)
 			}
 		}
 		if at == len(a.lists) || !a.lists[at].equal(way) {
@@ -133,32 +183,41 @@ func (p *program) newAltTable(i *inst, first []byteSet) {
 		}
 		index[b] = uint8(at)
 	}
+	p.refine(a, &index, first)
 	a.lists = slices.Clip(a.lists)
-	for n := range min(len(a.lists), altWays) {
-		a.ways[n] = a.lists[n].way()
-	}
-	i.after = sharedIndex.get(index, func() *nextTable { return &index })
+	p.insts[pc].after = sharedIndex.get(index, func() *nextTable { return &index })
 }
 
-// way is where to go on: ^pc where other branches are left.
-func (l *altList) way() int32 {
-	if len(l.rest) > 0 {
-		return ^l.first
-	}
-	return l.first
-}
+// maxWays is up to how many branches a choice takes in those of another.
+const maxWays = 12
 
-// shortcut follows choices that the next byte b decides.
-func (p *program) shortcut(pc int32, b int) int32 {
-	for p.insts[pc].op == opAlt && p.insts[pc].after != nil {
-		i := &p.insts[pc]
-		l := &p.alts[i.min].lists[i.after[b]]
-		if len(l.rest) > 0 {
-			break
+// appendWays appends the branch pc, or where that is a choice itself, what the
+// next byte b leaves of its branches: choices in a row are one, and note one way
+// back. Loops that may be left out and cannot take b are passed. What is
+// there already would but fail once more.
+func (p *program) appendWays(way []int32, pc int32, b int) []int32 {
+	for i := &p.insts[pc]; (i.op == opLoop || i.op == opLoopKeep) && i.min == 0 && (b == end || i.set.tab[b] == setNo); i = &p.insts[pc] {
+		pc = i.next
+	}
+	l := altList{first: pc}
+	if i := &p.insts[pc]; i.op == opAlt && i.after != nil {
+		of := &p.alts[i.min].lists[i.after[b]]
+		if of.first == 0 {
+			return way
 		}
-		pc = l.first
+		if len(way)+1+len(of.rest) <= maxWays {
+			l = *of
+		}
 	}
-	return pc
+	if !slices.Contains(way, l.first) {
+		way = append(way, l.first)
+	}
+	for _, pc := range l.rest {
+		if !slices.Contains(way, pc) {
+			way = append(way, pc)
+		}
+	}
+	return way
 }
 
 // newAltList makes the list of the branches in way.
@@ -175,20 +234,6 @@ func (l altList) equal(way []int32) bool {
 		return l.first == 0
 	}
 	return l.first == way[0] && slices.Equal(l.rest, way[1:])
-}
-
-// directSet returns the set that what stands at pc starts with, where it is one, or nil.
-func directSet(p *program, pc int32) *set {
-	for {
-		switch i := &p.insts[pc]; {
-		case i.op == opSave || i.op == opClear || i.op == opJoin:
-			pc = i.next
-		case i.op == opClass || (i.op == opLoop || i.op == opLoopKeep) && i.min > 0:
-			return i.set
-		default:
-			return nil
-		}
-	}
 }
 
 // within says whether every member of s is one of o.
@@ -212,9 +257,6 @@ func (s *set) within(o *set) bool {
 
 // disjointSets says whether no code point is in both.
 func disjointSets(a, b *set) bool {
-	if b == nil {
-		return false
-	}
 	for c := range utf8.RuneSelf {
 		if a.tab[c] != setNo && b.tab[c] != setNo {
 			return false

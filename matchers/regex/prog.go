@@ -27,6 +27,8 @@ const (
 	opLoopLast         // fast only: all members of set that there are, the last one of them in sets[x]
 	opJoin             // fast only: fails where it was at the same place before, see builder.join
 	opLoopUntil        // fast only: a greedy or lazy loop over set that ends where lit starts; negate: never left before its end
+	opNeed             // fast only: the literal needs[x] stands here or later
+	opSteps            // fast only: the steps from x on
 )
 
 // inst is an instruction. Programs are graphs: the index of an instruction says
@@ -43,8 +45,10 @@ type inst struct {
 	min    int32 // opAlt: the number of its branches, and of its table
 	max    int32 // -1: no bound
 	state  int32 // opAlt, opLoop, memoised only: first of its states in the memo; x is what they depend on
-	lit    string
-	set    *set
+	// Of an opLoop, fast only: the literal that it goes on with, if it does; y is
+	// the offset of a byte of it that is likely rare.
+	lit string
+	set *set
 	// Fast only: how next can start, for a loop; which branches the next byte
 	// leaves, for a choice: ways and lists of its table are numbered by it.
 	after *nextTable
@@ -66,19 +70,17 @@ const (
 // altTable has the branches that the next byte leaves possible: the byte's entry
 // in inst.after is the number of their list.
 type altTable struct {
-	// ways says of the first lists where to go on, ^pc where other branches are
-	// left: nearly always it is all that is needed.
-	ways  [altWays]int32
 	lists []altList
 }
 
-const altWays = 10
-
 // altList is the branches to try, in order. A branch that is a choice itself
-// and has one way on with that byte is replaced by that.
+// is replaced by its branches.
 type altList struct {
 	first int32 // 0 (opFail) where none is possible
 	rest  []int32
+	// second, where not nil, has the number of the list that the byte after the
+	// next one leaves of this one.
+	second *nextTable
 }
 
 // program is what a machine runs.
@@ -86,7 +88,12 @@ type program struct {
 	insts    []inst
 	branches [][]int32  // of choices, by number
 	alts     []altTable // of choices, fast only
-	sets     []*set     // of opLoopLast
+	sets     []*set     // of opLoopLast and of steps
+	steps    []step
+	ways     []int32      // of stepAlt
+	seconds  []*nextTable // of stepAlt
+	needs    []string     // of opNeed
+	lits     []string     // of stepLit
 	start    int32
 
 	slots  int // capture slots and progress slots

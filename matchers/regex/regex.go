@@ -187,24 +187,32 @@ func (re *Regexp) searchFast(m *Machine, text []byte, at int) ([]int32, outcome)
 	m.stack = m.stack[:0]
 	m.tail = -1
 	m.fuel = fuelFor(len(text) - at)
-	for pos := at; pos <= len(text) && (pos == 0 || !p.anchored); pos++ {
-		if p.anchored && !p.canStart(text) {
-			break
+	if p.anchored {
+		if at > 0 || !p.canStart(text) {
+			return nil, failed
 		}
+		return p.runAt(m, text, 0)
+	}
+	for pos := at; pos <= len(text); pos++ {
 		if pos = p.candidate(text, pos); pos < 0 {
 			break
 		}
-		stop, out := p.run(m, text, p.start, pos)
-		switch out {
-		case matched:
-			m.slots[0], m.slots[1] = int32(pos), int32(stop)
-			return m.slots[:2*(p.groups+1)], matched
-		case exhausted:
-			return nil, exhausted
+		if caps, out := p.runAt(m, text, pos); out != failed {
+			return caps, out
 		}
 		m.clear()
 	}
 	return nil, failed
+}
+
+// runAt looks for a match that starts at pos.
+func (p *program) runAt(m *Machine, text []byte, pos int) ([]int32, outcome) {
+	stop, out := p.run(m, text, p.start, pos)
+	if out != matched {
+		return nil, out
+	}
+	m.slots[0], m.slots[1] = int32(pos), int32(stop)
+	return m.slots[:2*(p.groups+1)], matched
 }
 
 // canStart says whether the first byte of text can start a match.
