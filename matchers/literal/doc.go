@@ -10,12 +10,15 @@
 // Rules see a line without its date, so that a text may stand on both sides of
 // it: "Failed" is in "Fai 2026-11-22T13:00:00 led". A text is therefore looked
 // for in two halves, one of which a single cut leaves whole, and a half that is
-// found alone counts where the rest of the text stands beyond the cut.
+// found alone counts where the rest of the text stands beyond the cut. Most dates
+// end where a word ends and cannot have stood in one: then it may be a word of the
+// text that is looked for.
 //
 // Where a rule has no text that is long enough, its digits are written out, for
 // lines of ASCII alone; every other line is a candidate then.
 //
 // Which texts, and which four of their bytes, is chosen by a sample of the
-// lines. On amd64 with AVX2 all windows of four bytes are looked at, 32 at once;
-// elsewhere every third where the texts are long enough, else every one.
+// lines. On amd64 all windows of four bytes are looked at, 16 or 32 at once with
+// AVX2, 64 with the byte permutations of AVX-512 (VBMI); elsewhere every third
+// where the texts are long enough, else every one.
 package literal
