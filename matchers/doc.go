@@ -18,9 +18,8 @@
 //     date templates are tried learns from the others alone: a log that mixes
 //     forms which two templates read differently may be read differently
 //     (Options.Exhaustive, which trying a filter uses, learns from all);
-//   - where 10,000 lines in a row had no date that a jail's patterns find, lines
-//     that it does not match are no longer searched for the date that a later
-//     one without any would take;
+//   - for the date that a line without one takes, no more than the 64 KiB before
+//     its batch are searched in lines that the jail does not match;
 //   - times keep their fraction of a second where the log has one;
 //   - a jail has up to 65,536 open sessions (32 MiB), not 100;
 //   - a search with a backreference ends after a fixed number of steps, counted
