@@ -15,7 +15,7 @@
 // member of the class, or would but take it again (apart.go); before a literal
 // it stops only where that stands. A branch that needs a literal which the rest
 // of the text lacks is not run (need.go). What is left is laid out as steps, in
-// the order in which they run (steps.go): the instructions are for what
+// the order in which they run (steps.go, layout.go): the instructions are for what
 // steps do not do, and for the ways back. It has fuel: fuelFor. When that is spent, the pattern is run again on the memoised machine, which works on a
 // plain program of its own, remembers every state (instruction, position and
 // the few bits that the future depends on) and never enters one twice: its
