@@ -225,20 +225,23 @@ func (s *sessions) open(hash uint64, id []byte, values [][]byte, now int64) *ses
 	return sess
 }
 
-// take returns the memory of an empty session.
+// take returns the memory of an empty session. What was never used is written
+// before it is read: a page that is read first is mapped twice, and the second
+// time every other processor is told.
 func (s *sessions) take() *session {
 	l := s.free
-	if l == 0 {
+	fresh := l == 0
+	if fresh {
 		s.made++
 		if l = s.made; int(l) > slabSize*len(s.slabs) {
 			s.slabs = append(s.slabs, new([slabSize]session))
 		}
 	}
 	sess := s.at(l)
-	if s.free != 0 {
+	if !fresh {
 		s.free = sess.newer
 	}
-	if cap(sess.text) == 0 || cap(sess.text) > keptText {
+	if fresh || cap(sess.text) == 0 || cap(sess.text) > keptText {
 		sess.text = sess.own[:0]
 	}
 	sess.text, sess.self, sess.newer, sess.dead = sess.text[:0], l, 0, 0

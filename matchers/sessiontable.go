@@ -61,6 +61,7 @@ func (t *sessionTable) put(slot uint64) {
 func (t *sessionTable) grow() {
 	old := t.slots
 	t.slots = make([]uint64, max(32, 2*len(old)))
+	clear(t.slots) // written before it is read, see sessions.take
 	t.shift = uint8(64 - bits.Len(uint(len(t.slots)-1)))
 	for _, slot := range old {
 		if slot != 0 {

@@ -81,7 +81,7 @@ func (p *Pipe) Run(ctx context.Context) (*Piped, error) {
 	s.stop = stop
 	line := pipeline.New(pipeline.Config{
 		Window: s.window, Ledger: s.ledger, Clock: s.clock, Flushers: s.flushers(), Ignore: judge{s.guard, s}, Networks: s.networks, History: s.history, Store: s.checkpoints(), Watch: p.Watch, Log: s.log, NoBeat: true,
-		Sources: []pipeline.Reading{{Name: input.Name, Source: &pipeSource{input: input.Input, pipe: p}, Workers: p.Workers, Batches: 8 * p.Workers}},
+		Sources: []pipeline.Reading{{Name: input.Name, Source: &pipeSource{input: input.Input, pipe: p}, Workers: p.Workers, Batches: 4 * p.Workers}},
 	})
 	var serving sync.WaitGroup
 	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
