@@ -1,6 +1,9 @@
 package pipeline
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // scanners run the stateless half of matchers on several goroutines. The
 // goroutine that drains a feed gives them batches and settles what they
@@ -34,6 +37,7 @@ func newScanners(n, batches int) *scanners {
 			for j := range s.jobs {
 				j.found = j.splitter.Scan(worker, j.batch)
 				close(j.done)
+				runtime.Gosched() // whoever settles has waited for it
 			}
 		})
 	}
