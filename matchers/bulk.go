@@ -63,7 +63,9 @@ func (s *Set) Bulk(b *pipeline.Batch) bool {
 // Prepare implements pipeline.Splitter.
 func (s *Set) Prepare(b *pipeline.Batch, settled bool) bool {
 	n := s.bulk.batches + 1
-	learn := n%256 == 0 || bits.OnesCount(uint(n)) == 1 || !s.prefilter.ready()
+	// Not from the second one: the first ones, for which programs are made, are
+	// scanned at once.
+	learn := n%256 == 0 || n != 2 && bits.OnesCount(uint(n)) == 1 || !s.prefilter.ready()
 	if learn && !settled {
 		return false
 	}

@@ -12,6 +12,7 @@ type Regexp struct {
 	syn     *Syntax // its Root is nil once Trim was called
 	flags   Flags
 	fast    atomic.Pointer[program] // see program
+	making  sync.Mutex              // held while fast is made
 	slow    func() *program         // made when first needed
 	complex atomic.Int64
 }
@@ -46,8 +47,12 @@ func (re *Regexp) program() *program {
 	if p := re.fast.Load(); p != nil {
 		return p
 	}
-	if p, err := build(re.Syntax(), true); err == nil { // surelyFits has said so
-		re.fast.CompareAndSwap(nil, p) // another goroutine may have been as quick
+	re.making.Lock()
+	defer re.making.Unlock()
+	if re.fast.Load() == nil {
+		if p, err := build(re.Syntax(), true); err == nil { // surelyFits has said so
+			re.fast.Store(p)
+		}
 	}
 	return re.fast.Load()
 }
