@@ -178,11 +178,15 @@ func (f *found) note(s *Set, m *member, l *line, rule int) {
 	if !sameArray(v.text, l.raw) {
 		h.text = f.keep(v.text)
 	}
-	for _, value := range s.w.values {
-		if value != nil {
-			value = f.keep(value)
+	if !s.w.made && v.inBatch {
+		f.values = append(f.values, s.w.values...)
+	} else {
+		for _, value := range s.w.values {
+			if value != nil {
+				value = f.keep(value)
+			}
+			f.values = append(f.values, value)
 		}
-		f.values = append(f.values, value)
 	}
 	f.hits = append(f.hits, h)
 }

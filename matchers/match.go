@@ -17,6 +17,7 @@ type worker struct {
 	pre     [][]byte // fields that prefregex captured
 	values  [][]byte // fields of the match: slices of the buffers that were searched
 	joined  []byte   // values made of several groups; reset by the line
+	made    bool     // fields of the match may stand in content or joined
 	trace   *Trace   // nil: nobody watches
 	gaveUp  *gaveUp  // nil: nobody is told
 }
@@ -102,6 +103,7 @@ func (r *rule) filled(i int, values [][]byte) bool {
 // appendTuple adds a part to a field that is a tuple of parts. Its text is the
 // one that fail2ban keys such failures by: Python's, ('192.0.2.1', 'joe').
 func (w *worker) appendTuple(r *rule, i int, m merge, values [][]byte) {
+	w.made = true
 	start := len(w.joined)
 	if i > 0 && r.tuples[i-1].to == m.to {
 		tuple := values[m.to]
@@ -170,6 +172,7 @@ func appendReprRune(dst []byte, r rune, quote byte) []byte {
 // failregexes are to search, and false where the line is none of this filter's.
 // What it captured is in w.pre.
 func (f *Filter) prefilter(w *worker, buf []byte) ([]byte, bool) {
+	w.made = false
 	if f.pref == nil {
 		w.pre = fields(w.pre, len(f.fields))
 		return buf, true
@@ -191,6 +194,7 @@ func (f *Filter) prefilter(w *worker, buf []byte) ([]byte, bool) {
 		return buf[caps[2*g]:], true
 	}
 	w.content = append(append(w.content[:0], content...), '\n')
+	w.made = true
 	return w.content, true
 }
 

@@ -19,15 +19,16 @@ type view struct {
 
 	scouting bool // nothing is learnt from a line
 
-	ready bool
-	start int    // of the line in the batch
-	text  []byte // the line, valid UTF-8, without its end
-	date  []byte // what was cut out of it
-	pre   []byte // text before and after the date
-	post  []byte
-	buf   []byte // pre, post and a newline: what filters search
-	found dates.Found
-	dated bool // a date was found, maybe an empty one
+	ready   bool
+	start   int    // of the line in the batch
+	text    []byte // the line, valid UTF-8, without its end
+	date    []byte // what was cut out of it
+	pre     []byte // text before and after the date
+	post    []byte
+	buf     []byte // pre, post and a newline: what filters search
+	inBatch bool   // buf stands in the batch
+	found   dates.Found
+	dated   bool // a date was found, maybe an empty one
 
 	at     int64 // its time, once asked
 	form   dates.Form
@@ -85,9 +86,10 @@ func (v *view) read(m *regex.Machine, l *line, now int64, ascii bool) {
 	// Where the rest of the line is searched as it stands in the batch, its
 	// newline is there already.
 	if n := len(l.whole) - len(v.post) - 1; valid && len(v.pre) == 0 && len(v.text)+1 == len(l.whole) && sameArray(v.text, l.whole) {
-		v.buf = l.whole[n:]
+		v.buf, v.inBatch = l.whole[n:], true
 		return
 	}
+	v.inBatch = false
 	v.cut = append(append(append(v.cut[:0], v.pre...), v.post...), '\n')
 	v.buf = v.cut
 }
