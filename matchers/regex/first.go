@@ -21,13 +21,27 @@ func (s *byteSet) intersect(o *byteSet) {
 // full has everything.
 var full = byteSet{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0), 1}
 
-// addSet adds the bytes that members of m start with.
-func (s *byteSet) addSet(m *set) {
-	for b, v := range m.tab {
-		if v != setNo {
-			s.add(b)
+// addEdges adds the bytes of which o has no more than of the one before, or less.
+func (s *byteSet) addEdges(o *byteSet) {
+	before := uint64(0)
+	for i, w := range o {
+		s[i] |= w ^ (w<<1 | before)
+		before = w >> 63
+	}
+}
+
+// edges returns the bytes that are not like the one before to every instruction:
+// tables over the next byte change there alone.
+func edges(p *program, first []byteSet) (s byteSet) {
+	s.add(0)
+	s.add(end)
+	for pc := range p.insts {
+		s.addEdges(&first[pc])
+		if set := p.insts[pc].set; set != nil {
+			s.addEdges(&set.bytes)
 		}
 	}
+	return s
 }
 
 // firsts returns, by instruction, the next bytes with which it can lead to a
@@ -40,7 +54,7 @@ func firsts(p *program, strict bool) []byteSet {
 	own := make([]byteSet, len(p.insts))
 	for pc := range p.insts {
 		if i := &p.insts[pc]; i.set != nil {
-			own[pc].addSet(i.set)
+			own[pc] = i.set.bytes
 			if i.op == opSpaceEnd {
 				own[pc].add(end)
 			}

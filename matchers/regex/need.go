@@ -160,20 +160,19 @@ func (p *program) ask(pc int32, own literals, needs *needsOf, made map[[2]int32]
 
 // near returns the literals that are met within a few instructions from pc on.
 func (p *program) near(pc int32, needs *needsOf) (met literals) {
-	seen := map[int32]bool{}
-	level := []int32{pc}
+	seen, from := []int32{pc}, 0
 	for range minNeedAhead {
-		var following []int32
+		level := seen[from:]
+		from = len(seen)
 		for _, at := range level {
-			if seen[at] {
-				continue
-			}
-			seen[at] = true
 			i := &p.insts[at]
 			met |= needs.own(i)
-			following = append(following, p.following(i)...)
+			for _, next := range p.following(i) {
+				if !slices.Contains(seen, next) {
+					seen = append(seen, next)
+				}
+			}
 		}
-		level = following
 	}
 	return met
 }

@@ -14,11 +14,12 @@ func optimise(p *program) {
 		strict = firsts(p, true)
 	}
 	dropJoins(p, first)
+	edges := edges(p, first)
 	for pc := range p.insts {
 		i := &p.insts[pc]
 		switch i.op {
 		case opAlt:
-			p.newAltTable(int32(pc), first)
+			p.newAltTable(int32(pc), first, &edges)
 		case opLoop:
 			next, nextStrict := first[i.next], strict[i.next]
 			if i.mode == Greedy && i.max < 0 {
@@ -162,13 +163,17 @@ func newNextTable(s, strict *byteSet) *nextTable {
 
 // newAltTable makes the table of the choice pc. Tables of choices that it leads
 // to are there already where they were emitted before it, which is the rule.
-func (p *program) newAltTable(pc int32, first []byteSet) {
+func (p *program) newAltTable(pc int32, first []byteSet, edges *byteSet) {
 	a := &p.alts[p.insts[pc].min]
 	alts := p.branches[p.insts[pc].min]
 	var index nextTable
 	var way []int32
 	at := 0 // the list of the byte before: neighbours are alike
 	for b := range index {
+		if !edges.has(b) {
+			index[b] = uint8(at)
+			continue
+		}
 		way = way[:0]
 		for _, alt := range alts {
 			if first[alt].has(b) {
@@ -183,7 +188,7 @@ func (p *program) newAltTable(pc int32, first []byteSet) {
 		}
 		index[b] = uint8(at)
 	}
-	p.refine(a, &index, first)
+	p.refine(a, &index, first, edges)
 	a.lists = slices.Clip(a.lists)
 	p.insts[pc].after = sharedIndex.get(index, func() *nextTable { return &index })
 }

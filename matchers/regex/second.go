@@ -24,7 +24,7 @@ func (a *altTable) list(i *inst, text []byte, pos int) *altList {
 
 // refine looks one byte further where the next one leaves several branches:
 // (?: port \d+)?(?: ssh\d*)?\s*$ is decided by it, and notes no way back.
-func (p *program) refine(a *altTable, index *nextTable, first []byteSet) {
+func (p *program) refine(a *altTable, index *nextTable, first []byteSet, edges *byteSet) {
 	plain := len(a.lists)
 	var left []int32
 	for n := range plain {
@@ -38,9 +38,17 @@ func (p *program) refine(a *altTable, index *nextTable, first []byteSet) {
 		if !ok {
 			continue
 		}
+		changes := *edges
+		for k := range next {
+			changes.addEdges(&next[k])
+		}
 		var second nextTable
 		at := 0 // the list of the byte before: neighbours are alike
 		for b := range second {
+			if !changes.has(b) {
+				second[b] = uint8(at)
+				continue
+			}
 			left = left[:0]
 			for k, w := range ways {
 				if next[k].has(b) {
@@ -143,14 +151,14 @@ func (p *program) secondOf(pc int32, b int, first []byteSet, left *int) (s byteS
 			}
 			return s
 		case opSpaceEnd:
-			s.addSet(i.set)
+			s.union(&i.set.bytes)
 			s.add(end)
 			return s
 		case opLoop, opLoopKeep:
 			if i.set.tab[b] != setNo {
 				s.union(&first[i.next])
 				if i.max != 1 {
-					s.addSet(i.set)
+					s.union(&i.set.bytes)
 				}
 			}
 			if i.min > 0 {

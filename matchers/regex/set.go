@@ -20,7 +20,8 @@ type set struct {
 	// stop is the one byte that ends a span where all but one ASCII code point
 	// and everything above are members; else -1.
 	stop  int
-	ascii bool // no member above ASCII
+	ascii bool    // no member above ASCII
+	bytes byteSet // that members start with
 }
 
 // newSet prepares ranges (normalized).
@@ -55,6 +56,11 @@ func newSet(ranges []Range) *set {
 		}
 		if outside != 1 {
 			s.stop = -1
+		}
+	}
+	for b, v := range s.tab {
+		if v != setNo {
+			s.bytes.add(b)
 		}
 	}
 	return s
