@@ -198,14 +198,7 @@ func lastInWord(n *regex.Node) (all, empty bool) {
 	case regex.KindLiteral:
 		return isWord(n.Runes[len(n.Runes)-1]), false
 	case regex.KindClass:
-		for _, r := range n.Class.Ranges {
-			for x := r.Lo; x <= r.Hi; x++ {
-				if !isWord(x) {
-					return false, false
-				}
-			}
-		}
-		return true, false
+		return n.Class.InWord(), false
 	case regex.KindGroup, regex.KindAtomic:
 		return lastInWord(n.Subs[0])
 	case regex.KindConcat:

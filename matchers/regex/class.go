@@ -18,6 +18,20 @@ func (c *Class) Contains(r rune) bool {
 	return rangesContain(c.Ranges, r)
 }
 
+// InWord says whether every member of the class is in \w.
+func (c *Class) InWord() bool {
+	word := wordRanges()
+	for _, r := range c.Ranges {
+		for len(word) > 0 && word[0].Hi < r.Lo {
+			word = word[1:]
+		}
+		if len(word) == 0 || r.Lo < word[0].Lo || r.Hi > word[0].Hi {
+			return false
+		}
+	}
+	return true
+}
+
 func rangesContain(ranges []Range, r rune) bool {
 	lo, hi := 0, len(ranges)
 	for lo < hi {
