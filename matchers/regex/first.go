@@ -1,5 +1,7 @@
 package regex
 
+import "math/bits"
+
 // byteSet is a set of next bytes and the end of the text (256).
 type byteSet [5]uint64
 
@@ -28,6 +30,17 @@ func (s *byteSet) addEdges(o *byteSet) {
 		s[i] |= w ^ (w<<1 | before)
 		before = w >> 63
 	}
+}
+
+// next returns the first byte from b on that s has, or one beyond the end.
+func (s *byteSet) next(b int) int {
+	for i := b >> 6; i < len(s); i++ {
+		if w := s[i] >> (b & 63) << (b & 63); w != 0 {
+			return i<<6 + bits.TrailingZeros64(w)
+		}
+		b = (i + 1) << 6
+	}
+	return end + 1
 }
 
 // edges returns the bytes that are not like the one before to every instruction:

@@ -169,11 +169,8 @@ func (p *program) newAltTable(pc int32, first []byteSet, edges *byteSet) {
 	var index nextTable
 	var way []int32
 	at := 0 // the list of the byte before: neighbours are alike
-	for b := range index {
-		if !edges.has(b) {
-			index[b] = uint8(at)
-			continue
-		}
+	for b, next := 0, 0; b <= end; b = next {
+		next = edges.next(b + 1)
 		way = way[:0]
 		for _, alt := range alts {
 			if first[alt].has(b) {
@@ -186,11 +183,18 @@ func (p *program) newAltTable(pc int32, first []byteSet, edges *byteSet) {
 				a.lists = append(a.lists, newAltList(way))
 			}
 		}
-		index[b] = uint8(at)
+		index.fill(b, next, uint8(at))
 	}
 	p.refine(a, &index, first, edges)
 	a.lists = slices.Clip(a.lists)
 	p.insts[pc].after = sharedIndex.get(index, func() *nextTable { return &index })
+}
+
+// fill sets the entries from one byte on, before another.
+func (n *nextTable) fill(from, to int, v uint8) {
+	for b := from; b < to; b++ {
+		n[b] = v
+	}
 }
 
 // maxWays is up to how many branches a choice takes in those of another.

@@ -44,11 +44,8 @@ func (p *program) refine(a *altTable, index *nextTable, first []byteSet, edges *
 		}
 		var second nextTable
 		at := 0 // the list of the byte before: neighbours are alike
-		for b := range second {
-			if !changes.has(b) {
-				second[b] = uint8(at)
-				continue
-			}
+		for b, to := 0, 0; b <= end; b = to {
+			to = changes.next(b + 1)
 			left = left[:0]
 			for k, w := range ways {
 				if next[k].has(b) {
@@ -65,7 +62,7 @@ func (p *program) refine(a *altTable, index *nextTable, first []byteSet, edges *
 			if at > math.MaxUint8 {
 				return
 			}
-			second[b] = uint8(at)
+			second.fill(b, to, uint8(at))
 		}
 		a.lists[n].second = sharedIndex.get(second, func() *nextTable { return &second })
 	}
