@@ -46,6 +46,7 @@ func (s *Set) Memory(dst []pipeline.Memory, all bool) ([]pipeline.Memory, bool) 
 		put := func(key string, value []byte) {
 			dst = append(dst, pipeline.Memory{Jail: m.Jail.Name, Key: key, Value: value})
 		}
+		m.state.sessions.follow(m.Filter.fields)
 		m.state.sessions.remember(m.Filter.fields, s.now, all, put)
 		if v := m.view; v.hasLast && v.lastText == nil && s.memory.dates[m] != v.lastAt {
 			s.memory.dates[m] = v.lastAt

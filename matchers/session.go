@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/maphash"
+	"slices"
 	"time"
 )
 
@@ -156,7 +157,8 @@ type sessions struct {
 	lost   int64  // sessions that went because there was no room
 	none   uint64 // what was read for nothing but to be in the cache
 
-	everyUser bool // all users of a session are kept: a trace shows them
+	fields    []string // names of the values
+	everyUser bool     // all users of a session are kept: a trace shows them
 
 	changes sessionChanges
 }
@@ -165,6 +167,34 @@ type sessions struct {
 const slabSize = 128
 
 func newSessions() *sessions { return &sessions{seed: maphash.MakeSeed()} }
+
+// follow turns to a filter's fields. After a reload they may be others, or stand
+// in other places: values keep their names, and go with them.
+func (s *sessions) follow(fields []string) {
+	before := s.fields
+	s.fields = fields
+	if len(before) == 0 || &before[0] == &fields[0] || slices.Equal(before, fields) {
+		return
+	}
+	for l := s.oldest; l != 0; l = s.at(l).newer {
+		s.at(l).rename(before, fields)
+	}
+}
+
+// rename gives the values of some fields to those of the same names.
+func (sess *session) rename(before, fields []string) {
+	for at := 0; at < len(sess.text); {
+		field, _, next := sess.record(at)
+		if int64(field) < int64(len(before)) {
+			if to := slices.Index(fields, before[field]); to >= 0 {
+				binary.LittleEndian.PutUint32(sess.text[at:], uint32(to))
+			} else {
+				sess.drop(at)
+			}
+		}
+		at = next
+	}
+}
 
 // at returns the session that a link names.
 func (s *sessions) at(l link) *session { return &s.slabs[(l-1)/slabSize][(l-1)%slabSize] }

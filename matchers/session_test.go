@@ -132,3 +132,21 @@ func TestManySessions(t *testing.T) {
 		t.Errorf("%v allocations a session", allocs)
 	}
 }
+
+// A reload may change a filter's fields: values go with their names.
+func TestSessionsFollowFields(t *testing.T) {
+	names := func(more ...string) []string { return append(slices.Clone(fixedNames[:]), more...) }
+	s := newSessions()
+	s.follow(names("x", "y", "z"))
+	values := make([][]byte, fixedFields+3)
+	values[fieldMLFID], values[fieldUser] = []byte("sshd[7]"), []byte("joe")
+	values[fixedFields], values[fixedFields+1], values[fixedFields+2] = []byte("1"), []byte("2"), []byte("3")
+	s.merge(values, s.expect(values[fieldMLFID]), 1, 1)
+	s.follow(names("z", "new", "x"))
+	got := make([][]byte, fixedFields+3)
+	got[fieldMLFID] = []byte("sshd[7]")
+	s.merge(got, s.expect(got[fieldMLFID]), 1, 1)
+	if string(bytes.Join(got[fixedFields:], []byte(","))) != "3,,1" || string(got[fieldUser]) != "joe" {
+		t.Errorf("%q", got)
+	}
+}

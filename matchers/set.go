@@ -206,6 +206,9 @@ func (s *Set) begin(b *pipeline.Batch) {
 	for _, v := range s.views {
 		v.ready, v.begin = false, s.past.end
 	}
+	for _, m := range s.jails {
+		m.state.sessions.follow(m.Filter.fields)
+	}
 	for _, m := range s.joiners {
 		m.taken = 0
 	}
