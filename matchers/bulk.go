@@ -1,8 +1,6 @@
 package matchers
 
 import (
-	"math/bits"
-	"slices"
 	"sync"
 
 	"github.com/f2bpipe/f2bpipe/matchers/dates"
@@ -16,15 +14,11 @@ const bulkSize = 64 << 10
 //
 // A scout is a copy of the set that does not settle what matches but notes it,
 // or where nothing runs beside it reports it to the set at once.
-// Scouts know the order of date templates as it was at a fixed number of
-// batches, so that what they find does not depend on how many there are.
 type bulk struct {
-	mu     sync.Mutex // guards scouts and spare
+	mu     sync.Mutex // guards all
 	scouts []*Set
 	spare  []*found
-
-	batches int            // prepared
-	orders  []*dates.Order // of the views, as scouts know them
+	learning
 }
 
 // found is what a scout has noted of a batch.
@@ -60,64 +54,9 @@ func (s *Set) Bulk(b *pipeline.Batch) bool {
 	return !b.Live && len(b.Data) >= bulkSize && s.opts.Trace == nil && len(s.joiners) == 0
 }
 
-// Prepare implements pipeline.Splitter.
-func (s *Set) Prepare(b *pipeline.Batch, settled bool) bool {
-	n := s.bulk.batches + 1
-	// Not from the second one: the first ones, for which programs are made, are
-	// scanned at once.
-	learn := n%256 == 0 || n != 2 && bits.OnesCount(uint(n)) == 1 || !s.prefilter.ready()
-	if learn && !settled {
-		return false
-	}
-	s.bulk.batches = n
-	if learn {
-		s.prefilter.train(b.Data)
-		s.bulk.orders = s.bulk.orders[:0]
-		for _, v := range s.views {
-			s.bulk.orders = append(s.bulk.orders, v.order.Clone())
-		}
-		for _, scout := range s.bulk.scouts {
-			scout.follow(s)
-		}
-	}
-	return true
-}
-
-// follow makes a scout know what its set has learnt.
-func (s *Set) follow(of *Set) {
-	s.prefilter.scanner, s.prefilter.trained = of.prefilter.scanner, len(trainAt)
-	for i, v := range s.views {
-		v.order = of.bulk.orders[i]
-	}
-}
-
-// scout returns the scout of a worker.
-func (s *Set) scout(worker int) *Set {
-	s.bulk.mu.Lock()
-	defer s.bulk.mu.Unlock()
-	for len(s.bulk.scouts) <= worker {
-		scout := &Set{opts: s.opts, prefilter: prefilter{rules: s.prefilter.rules}}
-		scout.w.gaveUp = s.w.gaveUp
-		for _, v := range s.views {
-			scout.views = append(scout.views, &view{detector: v.detector, decoder: v.decoder, scouting: true})
-		}
-		for _, m := range s.jails {
-			c := *m
-			c.view = scout.views[slices.Index(s.views, m.view)]
-			scout.jails = append(scout.jails, &c)
-			for range c.Filter.fail {
-				scout.owners = append(scout.owners, &c)
-			}
-		}
-		scout.follow(s)
-		s.bulk.scouts = append(s.bulk.scouts, scout)
-	}
-	return s.bulk.scouts[worker]
-}
-
 // Scan implements pipeline.Splitter.
 func (s *Set) Scan(worker int, b *pipeline.Batch) pipeline.Found {
-	scout := s.scout(worker)
+	scout := s.scout(worker, b)
 	scout.notes = s.newFound()
 	scout.batch = b
 	scout.matchBatch(nil)
@@ -132,12 +71,13 @@ func (s *Set) Scan(worker int, b *pipeline.Batch) pipeline.Found {
 // once, without notes.
 func (s *Set) MatchBulk(dst []pipeline.Failure, b *pipeline.Batch) []pipeline.Failure {
 	s.begin(b)
-	scout := s.scout(0)
+	scout := s.scout(0, b)
 	scout.chief, scout.batch = s, b
 	dst = scout.matchBatch(dst)
 	scout.countInvalid()
 	scout.chief, scout.batch = nil, nil
 	s.end()
+	s.learn()
 	return dst
 }
 
@@ -212,6 +152,7 @@ func (s *Set) Settle(dst []pipeline.Failure, b *pipeline.Batch, notes pipeline.F
 		dst = s.settle(dst, m, &s.at, h.rule, 1)
 	}
 	s.end()
+	s.learn()
 	s.bulk.mu.Lock()
 	s.bulk.spare = append(s.bulk.spare, f)
 	s.bulk.mu.Unlock()

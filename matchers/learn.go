@@ -1,0 +1,118 @@
+package matchers
+
+import (
+	"slices"
+
+	"github.com/f2bpipe/f2bpipe/matchers/dates"
+	"github.com/f2bpipe/f2bpipe/pipeline"
+)
+
+// What scouts know of the order of date templates is as old as a number of
+// batches says, so that what they find does not depend on how many there are:
+// it is renewed for the batches of learnsAt. The first ones wait for all before
+// them; later ones take what was known lag batches before, and wait for nobody.
+const lag = 16
+
+// learnsAt says whether the n'th batch, from 1, is scanned with newer orders. Not
+// the second one: the first ones, for which programs are made, are scanned at once.
+func learnsAt(n int) bool { return n == 1 || n == 4 || n == 16 || n == 64 || n%256 == 0 }
+
+// orders are those of date templates, by view.
+type orders []*dates.Order
+
+// learning is what scouts know for which batch.
+type learning struct {
+	prepared int                        // batches
+	settled  int                        // of them
+	orders   orders                     // for those that come
+	later    orders                     // for the next of learnsAt
+	standing map[*pipeline.Batch]orders // for those that are prepared, and not scanned
+}
+
+// orders returns what the set knows now.
+func (s *Set) orders() orders {
+	out := make(orders, len(s.views))
+	for i, v := range s.views {
+		out[i] = v.order.Clone()
+	}
+	return out
+}
+
+// Prepare implements pipeline.Splitter.
+func (s *Set) Prepare(b *pipeline.Batch, settled bool) bool {
+	s.bulk.mu.Lock()
+	defer s.bulk.mu.Unlock()
+	l := &s.bulk.learning
+	n := l.prepared + 1
+	switch ready := s.prefilter.ready(); {
+	case !ready || learnsAt(n) && n <= lag:
+		if !settled {
+			return false
+		}
+		s.prefilter.train(b.Data)
+		for _, scout := range s.bulk.scouts {
+			scout.follow(s)
+		}
+		l.orders = s.orders()
+	case learnsAt(n):
+		if l.settled < n-lag && !settled {
+			return false
+		}
+		if l.later != nil { // batches may have been lost
+			l.orders = l.later
+		}
+	}
+	if l.standing == nil {
+		l.standing = map[*pipeline.Batch]orders{}
+	}
+	l.prepared, l.standing[b] = n, l.orders
+	return true
+}
+
+// follow makes a scout look for what its set looks for.
+func (s *Set) follow(of *Set) {
+	s.prefilter.scanner, s.prefilter.trained = of.prefilter.scanner, len(trainAt)
+}
+
+// learn notes that a batch was settled.
+func (s *Set) learn() {
+	s.bulk.mu.Lock()
+	defer s.bulk.mu.Unlock()
+	l := &s.bulk.learning
+	if l.settled++; learnsAt(l.settled + lag) {
+		l.later = s.orders()
+	}
+}
+
+// scout returns the scout of a worker, which knows what it is to know for a batch.
+func (s *Set) scout(worker int, b *pipeline.Batch) *Set {
+	s.bulk.mu.Lock()
+	defer s.bulk.mu.Unlock()
+	for len(s.bulk.scouts) <= worker {
+		s.bulk.scouts = append(s.bulk.scouts, s.newScout())
+	}
+	scout := s.bulk.scouts[worker]
+	for i, o := range s.bulk.standing[b] {
+		scout.views[i].order = o
+	}
+	delete(s.bulk.standing, b)
+	return scout
+}
+
+func (s *Set) newScout() *Set {
+	scout := &Set{opts: s.opts, prefilter: prefilter{rules: s.prefilter.rules}}
+	scout.w.gaveUp = s.w.gaveUp
+	for _, v := range s.views {
+		scout.views = append(scout.views, &view{detector: v.detector, decoder: v.decoder, scouting: true})
+	}
+	for _, m := range s.jails {
+		c := *m
+		c.view = scout.views[slices.Index(s.views, m.view)]
+		scout.jails = append(scout.jails, &c)
+		for range c.Filter.fail {
+			scout.owners = append(scout.owners, &c)
+		}
+	}
+	scout.follow(s)
+	return scout
+}
