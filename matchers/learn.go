@@ -22,20 +22,29 @@ type orders []*dates.Order
 
 // learning is what scouts know for which batch.
 type learning struct {
-	prepared int                        // batches
-	settled  int                        // of them
-	orders   orders                     // for those that come
-	later    orders                     // for the next of learnsAt
-	standing map[*pipeline.Batch]orders // for those that are prepared, and not scanned
+	prepared int        // batches
+	settled  int        // of them
+	orders   orders     // for those that come
+	later    orders     // for the next of learnsAt
+	before   orders     // memory: those that no batch is scanned with by then
+	standing []prepared // not scanned
 }
 
-// orders returns what the set knows now.
-func (s *Set) orders() orders {
-	out := make(orders, len(s.views))
+// prepared is a batch and what it is to be scanned with.
+type prepared struct {
+	batch  *pipeline.Batch
+	orders orders
+}
+
+// know makes what the set knows now of orders in memory that may be used again.
+func (s *Set) know(o orders) orders {
 	for i, v := range s.views {
-		out[i] = v.order.Clone()
+		if i == len(o) {
+			o = append(o, new(dates.Order))
+		}
+		o[i].Set(v.order)
 	}
-	return out
+	return o
 }
 
 // Prepare implements pipeline.Splitter.
@@ -53,19 +62,19 @@ func (s *Set) Prepare(b *pipeline.Batch, settled bool) bool {
 		for _, scout := range s.bulk.scouts {
 			scout.follow(s)
 		}
-		l.orders = s.orders()
+		l.orders = s.know(l.orders)
+		if l.before == nil {
+			l.before = s.know(nil)
+		}
 	case learnsAt(n):
 		if l.settled < n-lag && !settled {
 			return false
 		}
 		if l.later != nil { // batches may have been lost
-			l.orders = l.later
+			l.before, l.orders, l.later = l.orders, l.later, nil
 		}
 	}
-	if l.standing == nil {
-		l.standing = map[*pipeline.Batch]orders{}
-	}
-	l.prepared, l.standing[b] = n, l.orders
+	l.prepared, l.standing = n, append(l.standing, prepared{b, l.orders})
 	return true
 }
 
@@ -80,7 +89,7 @@ func (s *Set) learn() {
 	defer s.bulk.mu.Unlock()
 	l := &s.bulk.learning
 	if l.settled++; learnsAt(l.settled + lag) {
-		l.later = s.orders()
+		l.later, l.before = s.know(l.before), nil
 	}
 }
 
@@ -92,10 +101,11 @@ func (s *Set) scout(worker int, b *pipeline.Batch) *Set {
 		s.bulk.scouts = append(s.bulk.scouts, s.newScout())
 	}
 	scout := s.bulk.scouts[worker]
-	for i, o := range s.bulk.standing[b] {
+	at := slices.IndexFunc(s.bulk.standing, func(p prepared) bool { return p.batch == b })
+	for i, o := range s.bulk.standing[at].orders {
 		scout.views[i].order = o
 	}
-	delete(s.bulk.standing, b)
+	s.bulk.standing = slices.Delete(s.bulk.standing, at, at+1)
 	return scout
 }
 

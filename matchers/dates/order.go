@@ -51,11 +51,11 @@ func NewOrder(d *Detector) *Order {
 	return o
 }
 
-// Clone returns an order that has learnt the same and learns by itself from here on.
-func (o *Order) Clone() *Order {
-	c := *o
-	c.ranks = slices.Clone(o.ranks)
-	return &c
+// Set makes o one that has learnt what another has, and learns by itself from here on.
+func (o *Order) Set(other *Order) {
+	ranks := append(o.ranks[:0], other.ranks...)
+	*o = *other
+	o.ranks = ranks
 }
 
 // Hit learns that Find, of the detector that the order is of, found a date in

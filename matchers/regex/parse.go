@@ -215,6 +215,7 @@ func (p *parser) concat(depth int, flags Flags, first bool) (*Node, error) {
 		case t.c == '[':
 			n, err = p.set(flags)
 		case t.c == '*' || t.c == '+' || t.c == '?' || t.c == '{':
+			items = lastAlone(items)
 			n, err = p.repeat(t, items)
 			if n != nil && n.Kind == KindRepeat {
 				items = items[:len(items)-1]
@@ -250,20 +251,31 @@ func (p *parser) concat(depth int, flags Flags, first bool) (*Node, error) {
 const special = `\^$.|?*+()[{`
 
 // plain reads on in a run of characters that stand for themselves, the first of
-// which is taken, and returns it. One that may be repeated is a run of its own.
+// which is taken, and returns it.
 func (p *parser) plain() []rune {
 	start := p.index - p.next.n
 	end := start
 	for end < len(p.src) && !strings.ContainsRune(special, p.src[end]) {
 		end++
 	}
-	if end > start && end < len(p.src) && strings.ContainsRune("*+?{", p.src[end]) {
-		end--
-	}
 	if end > start {
 		p.seek(end)
 	}
 	return slices.Clone(p.src[start-1 : end])
+}
+
+// lastAlone parts the last character of a run from those before it: it alone is repeated.
+func lastAlone(items []*Node) []*Node {
+	if len(items) == 0 {
+		return items
+	}
+	n := items[len(items)-1]
+	last := len(n.Runes) - 1
+	if n.Kind != KindLiteral || last < 1 {
+		return items
+	}
+	return append(items[:len(items)-1],
+		&Node{Kind: KindLiteral, Fold: n.Fold, Runes: n.Runes[:last:last]}, &Node{Kind: KindLiteral, Fold: n.Fold, Runes: n.Runes[last:]})
 }
 
 // pick is a where ok, else b.

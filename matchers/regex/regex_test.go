@@ -105,6 +105,8 @@ func TestConstructs(t *testing.T) {
 	// Verbose mode, comments, escapes.
 	f("(?x) a b # c\n \\  [ #]", "ab #", "ab #")
 	f(`a(?#b)c`, "ac", "ac")
+	f(`ab(?#c)+d`, "abbd", "abbd")
+	f(`ab(?#c){2}?`, "abab", "no")
 	f(`\x61\u00e9\U0001f600\141\0`, "aé😀a\x00", "aé😀a\x00")
 	f(`[\]\-\b]+`, "]-\b", "]-\b")
 	f(`[]a]+`, "]a", "]a")
