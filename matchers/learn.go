@@ -9,13 +9,12 @@ import (
 
 // What scouts know of the order of date templates is as old as a number of
 // batches says, so that what they find does not depend on how many there are:
-// it is renewed for the batches of learnsAt. The first ones wait for all before
-// them; later ones take what was known lag batches before, and wait for nobody.
+// for the batches of learnsAt it becomes what was known lag batches before, so
+// that they need not wait for all that are under way.
 const lag = 16
 
-// learnsAt says whether the n'th batch, from 1, is scanned with newer orders. Not
-// the second one: the first ones, for which programs are made, are scanned at once.
-func learnsAt(n int) bool { return n == 1 || n == 4 || n == 16 || n == 64 || n%256 == 0 }
+// learnsAt says whether the n'th batch, from 1, is scanned with newer orders.
+func learnsAt(n int) bool { return n == lag+4 || n == 64 || n%256 == 0 }
 
 // orders are those of date templates, by view.
 type orders []*dates.Order
@@ -54,7 +53,7 @@ func (s *Set) Prepare(b *pipeline.Batch, settled bool) bool {
 	l := &s.bulk.learning
 	n := l.prepared + 1
 	switch ready := s.prefilter.ready(); {
-	case !ready || learnsAt(n) && n <= lag:
+	case !ready || n == 1:
 		if !settled {
 			return false
 		}
