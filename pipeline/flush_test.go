@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -83,6 +84,9 @@ type rig struct {
 }
 
 func newRig(t *testing.T, cfg FlusherConfig) *rig {
+	// The flusher runs when the test waits, not beside it: what stands then is known.
+	procs := runtime.GOMAXPROCS(1)
+	t.Cleanup(func() { runtime.GOMAXPROCS(procs) })
 	r := &rig{t: t, jail: NewJail("sshd", Policy{MaxRetry: 5, BanTime: time.Hour}), sink: newRecorder()}
 	r.f = NewFlusher(r.sink, cfg)
 	r.Ledger = NewLedger(LedgerConfig{Route: func(*Jail) []*Flusher { return []*Flusher{r.f} }})
