@@ -3,7 +3,6 @@ package matchers
 import (
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/f2bpipe/f2bpipe/matchers/dates"
@@ -17,8 +16,7 @@ type cutPlace struct {
 	anywhere bool
 	after    string // characters right before it, where it is not at the start
 	first    string // bytes of ASCII that it can begin with, where it is anywhere; empty: any
-	divides  bool   // something may stand before it
-	wordEnd  bool   // it ends with a word's character, and where a word ends
+	wordEnd  bool   // it ends with a word's character, and where a word ends; or begins the line
 }
 
 // startChars is how many characters may stand before a date at the start of a
@@ -44,7 +42,7 @@ func (known cutPlaces) of(d *dates.Detector) cutPlace {
 		}
 		all.anywhere = all.anywhere || place.anywhere
 		all.after += place.after
-		all.wordEnd = all.wordEnd && (place.wordEnd || !place.divides)
+		all.wordEnd = all.wordEnd && place.wordEnd
 		first, anyFirst = first+place.first, anyFirst || place.first == ""
 	}
 	if !all.anywhere {
@@ -61,14 +59,14 @@ func (known cutPlaces) of(d *dates.Detector) cutPlace {
 // cutPlaceOf finds the place by the tree of a regular expression.
 func cutPlaceOf(s *regex.Syntax, err error) cutPlace {
 	if err != nil {
-		return cutPlace{anywhere: true, divides: true}
+		return cutPlace{anywhere: true}
 	}
 	var w cutWalk
 	w.walk(s.Root, ahead{last: anyChar, chars: unbounded})
 	if !w.found {
-		return cutPlace{anywhere: true, divides: true}
+		return cutPlace{anywhere: true}
 	}
-	place := cutPlace{first: w.first, divides: !(w.at.anchored && w.at.chars == 0), wordEnd: endsWord(s.Pattern, s.Root)}
+	place := cutPlace{first: w.first, wordEnd: w.at.anchored && w.at.chars == 0 || endsWord(s)}
 	switch {
 	case !w.at.anchored, w.at.chars > startChars && w.at.last == anyChar:
 		place.anywhere = true
@@ -157,16 +155,13 @@ func (a ahead) or(b ahead) ahead {
 	return out
 }
 
-// wordEnd is what templates of dates end with.
-const wordEnd = `(?=\b|\W|$)`
-
 // endsWord says whether group 1 of an expression stands at its end, before a
 // bound of words, and ends with a word's character.
-func endsWord(expression string, root *regex.Node) bool {
-	if root.Kind != regex.KindConcat || !strings.HasSuffix(expression, wordEnd) {
+func endsWord(s *regex.Syntax) bool {
+	if s.Root.Kind != regex.KindConcat || !strings.HasSuffix(s.Pattern, dates.WordEnd) {
 		return false
 	}
-	for _, n := range slices.Backward(root.Subs) {
+	for _, n := range slices.Backward(s.Root.Subs) {
 		if n.Kind == regex.KindGroup && n.Index == 1 {
 			all, _ := lastInWord(n)
 			return all
@@ -196,7 +191,7 @@ func lastInWord(n *regex.Node) (all, empty bool) {
 	case regex.KindEmpty, regex.KindAssert, regex.KindLook:
 		return true, true
 	case regex.KindLiteral:
-		return isWord(n.Runes[len(n.Runes)-1]), false
+		return inWord(n.Runes[len(n.Runes)-1]), false
 	case regex.KindClass:
 		return n.Class.InWord(), false
 	case regex.KindGroup, regex.KindAtomic:
@@ -222,8 +217,11 @@ func lastInWord(n *regex.Node) (all, empty bool) {
 	return false, true
 }
 
-// isWord is \w.
-func isWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r) }
+// inWord is \w.
+func inWord(r rune) bool {
+	c := regex.Class{Ranges: []regex.Range{{Lo: r, Hi: r}}}
+	return c.InWord()
+}
 
 // firstChars are the characters that what a pattern matches can begin with, and
 // whether it can be empty.

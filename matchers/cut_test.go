@@ -84,7 +84,7 @@ func TestWordEnd(t *testing.T) {
 			}
 			found++
 			order.Hit(f, text, cutNow.UnixNano())
-			if next, _ := utf8.DecodeRune(text[f.End:]); f.End < len(text) && f.Start > 0 && isWord(next) {
+			if next, _ := utf8.DecodeRune(text[f.End:]); f.End < len(text) && f.Start > 0 && inWord(next) {
 				t.Fatalf("%q: %q is cut out of %q", patterns, text[f.Start:f.End], text)
 			}
 		}

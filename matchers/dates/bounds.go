@@ -25,11 +25,13 @@ const (
 	atLineBegin              // the line's begin, and up to two characters that are no word
 )
 
-// Texts that the bounds consist of.
+// WordEnd is the bound that most templates end with.
+const WordEnd = `(?=\b|\W|$)`
+
+// Texts that the other bounds consist of.
 const (
 	lineBeginMark = "{^LN-BEG}"
 	unboundMark   = "{UNB}"
-	wordEndRegex  = `(?=\b|\W|$)`
 	wordRegex     = `(?=^|\b|\W)`
 	lineRegex     = `^(?:\W{0,2})?`
 )
@@ -75,7 +77,7 @@ func bound(regex string, from begin, toWord bool) (result string, f flags, inFro
 	}
 	if addEnd {
 		f |= wordEnd
-		regex += wordEndRegex
+		regex += WordEnd
 	}
 	if anchored.MatchString(regex) {
 		f |= lineBegin
@@ -142,7 +144,7 @@ func unboundPattern(s string) string {
 	s = strings.TrimPrefix(s, unboundMark)
 	s = strings.TrimPrefix(s, lineBeginMark)
 	s = wordInFront.ReplaceAllString(s, "")
-	return strings.TrimSuffix(s, wordEndRegex)
+	return strings.TrimSuffix(s, WordEnd)
 }
 
 // replaceMarks replaces what mark matches in s, except behind a backslash.

@@ -92,7 +92,7 @@ func quickFor(t *template, year int) quick {
 		return q
 	}
 	source, folds := strings.CutPrefix(t.source, "(?iu)")
-	source, ok := strings.CutSuffix(source, ")"+wordEndRegex)
+	source, ok := strings.CutSuffix(source, ")"+WordEnd)
 	for _, x := range quickPlaces {
 		body, has := strings.CutPrefix(source, x.front)
 		body, ends := strings.CutSuffix(body, x.back)

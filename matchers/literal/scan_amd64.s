@@ -58,42 +58,49 @@ found:                        \
 	VPSHUFB Y12, HI, Y12   \
 	VPAND   Y11, Y12, Y11
 
+// The groups that the windows at AX leave, in Y13; LOAD is how a vector is read.
+#define WINDOWS(LOAD) \
+	LOAD    (SI)(AX*1), Y11  \
+	VPOR    Y11, Y10, Y10    \
+	NIBBLES(Y0, Y4)          \
+	VMOVDQA Y11, Y13         \
+	LOAD    1(SI)(AX*1), Y11 \
+	NIBBLES(Y1, Y5)          \
+	VPAND   Y11, Y13, Y13    \
+	LOAD    2(SI)(AX*1), Y11 \
+	NIBBLES(Y2, Y6)          \
+	VPAND   Y11, Y13, Y13    \
+	LOAD    3(SI)(AX*1), Y11 \
+	NIBBLES(Y3, Y7)          \
+	VPAND   Y11, Y13, Y13
+
+// On to the next places, so many further, or the end.
+#define NEXT_NIBBLES(PLACES) \
+next:                         \
+	ADDQ $PLACES, AX          \
+test:                         \
+	CMPQ AX, CX               \
+	JLT  loop                 \
+	VPMOVMSKB Y10, BX         \
+	VZEROUPPER                \
+	MOVQ DX, count+56(FP)     \
+	MOVQ BX, seen+64(FP)      \
+	RET
+
 // func findNibbles8(dst *uint32, data *byte, from, to int, lo, hi *[window][2][16]uint8, known *[1 << 16]uint8) (count int, seen uint64)
 TEXT ·findNibbles8(SB), NOSPLIT, $0-72
 	ARGUMENTS
 	NIBBLE_TABLES
-	JMP     test
+	JMP test
 
 loop:
-	VMOVDQU (SI)(AX*1), Y11
-	VPOR    Y11, Y10, Y10
-	NIBBLES(Y0, Y4)
-	VMOVDQA Y11, Y13
-	VMOVDQU 1(SI)(AX*1), Y11
-	NIBBLES(Y1, Y5)
-	VPAND   Y11, Y13, Y13
-	VMOVDQU 2(SI)(AX*1), Y11
-	NIBBLES(Y2, Y6)
-	VPAND   Y11, Y13, Y13
-	VMOVDQU 3(SI)(AX*1), Y11
-	NIBBLES(Y3, Y7)
-	VPAND   Y11, Y13, Y13
+	WINDOWS(VMOVDQU)
 	VPCMPEQB  Y9, Y13, Y13
 	VPMOVMSKB Y13, BX
-	XORL    $-1, BX
-	JNZ     found
+	XORL $-1, BX
+	JNZ  found
 
-next:
-	ADDQ $32, AX
-
-test:
-	CMPQ AX, CX
-	JLT  loop
-	VPMOVMSKB Y10, BX
-	VZEROUPPER
-	MOVQ DX, count+56(FP)
-	MOVQ BX, seen+64(FP)
-	RET
+	NEXT_NIBBLES(32)
 
 	FOUND
 
@@ -101,40 +108,18 @@ test:
 TEXT ·findNibbles16(SB), NOSPLIT, $0-72
 	ARGUMENTS
 	NIBBLE_TABLES
-	JMP     test
+	JMP test
 
 loop:
-	VBROADCASTI128 (SI)(AX*1), Y11
-	VPOR    Y11, Y10, Y10
-	NIBBLES(Y0, Y4)
-	VMOVDQA Y11, Y13
-	VBROADCASTI128 1(SI)(AX*1), Y11
-	NIBBLES(Y1, Y5)
-	VPAND   Y11, Y13, Y13
-	VBROADCASTI128 2(SI)(AX*1), Y11
-	NIBBLES(Y2, Y6)
-	VPAND   Y11, Y13, Y13
-	VBROADCASTI128 3(SI)(AX*1), Y11
-	NIBBLES(Y3, Y7)
-	VPAND   Y11, Y13, Y13
+	WINDOWS(VBROADCASTI128)
 	VEXTRACTI128 $1, Y13, X12
-	VPOR    X12, X13, X13
+	VPOR      X12, X13, X13
 	VPCMPEQB  X9, X13, X13
 	VPMOVMSKB X13, BX
-	XORL    $0xffff, BX
-	JNZ     found
+	XORL $0xffff, BX
+	JNZ  found
 
-next:
-	ADDQ $16, AX
-
-test:
-	CMPQ AX, CX
-	JLT  loop
-	VPMOVMSKB Y10, BX
-	VZEROUPPER
-	MOVQ DX, count+56(FP)
-	MOVQ BX, seen+64(FP)
-	RET
+	NEXT_NIBBLES(16)
 
 	FOUND
 

@@ -168,7 +168,7 @@ func (p *program) newAltTable(pc int32, first []byteSet, edges *byteSet) {
 	alts := p.branches[p.insts[pc].min]
 	var index nextTable
 	var way []int32
-	at := 0 // the list of the byte before: neighbours are alike
+	at := 0
 	for b, next := 0, 0; b <= end; b = next {
 		next = edges.next(b + 1)
 		way = way[:0]
@@ -177,17 +177,25 @@ func (p *program) newAltTable(pc int32, first []byteSet, edges *byteSet) {
 				way = p.appendWays(way, alt, b)
 			}
 		}
-		if at == len(a.lists) || !a.lists[at].equal(way) {
-			if at = slices.IndexFunc(a.lists, func(l altList) bool { return l.equal(way) }); at < 0 {
-				at = len(a.lists) // far below 256: bytes within a code point are alike
-				a.lists = append(a.lists, newAltList(way))
-			}
-		}
+		at = a.number(way, 0, at) // far below 256: bytes within a code point are alike
 		index.fill(b, next, uint8(at))
 	}
 	p.refine(a, &index, first, edges)
 	a.lists = slices.Clip(a.lists)
 	p.insts[pc].after = sharedIndex.get(index, func() *nextTable { return &index })
+}
+
+// number returns the number of the list of the branches in way, from from on, which
+// it adds where there is none. It is likely last: neighbours are alike.
+func (a *altTable) number(way []int32, from, last int) int {
+	if last >= from && last < len(a.lists) && a.lists[last].equal(way) {
+		return last
+	}
+	if at := slices.IndexFunc(a.lists[from:], func(l altList) bool { return l.equal(way) }); at >= 0 {
+		return from + at
+	}
+	a.lists = append(a.lists, newAltList(way))
+	return len(a.lists) - 1
 }
 
 // fill sets the entries from one byte on, before another.

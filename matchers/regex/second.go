@@ -2,7 +2,6 @@ package regex
 
 import (
 	"math"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -43,7 +42,7 @@ func (p *program) refine(a *altTable, index *nextTable, first []byteSet, edges *
 			changes.addEdges(&next[k])
 		}
 		var second nextTable
-		at := 0 // the list of the byte before: neighbours are alike
+		at := 0
 		for b, to := 0, 0; b <= end; b = to {
 			to = changes.next(b + 1)
 			left = left[:0]
@@ -52,14 +51,7 @@ func (p *program) refine(a *altTable, index *nextTable, first []byteSet, edges *
 					left = append(left, p.beyond(w, b, len(from) == 1))
 				}
 			}
-			if at < plain || !a.lists[at].equal(left) {
-				at = plain + slices.IndexFunc(a.lists[plain:], func(l altList) bool { return l.equal(left) })
-			}
-			if at < plain {
-				at = len(a.lists)
-				a.lists = append(a.lists, newAltList(left))
-			}
-			if at > math.MaxUint8 {
+			if at = a.number(left, plain, at); at > math.MaxUint8 {
 				return
 			}
 			second.fill(b, to, uint8(at))
