@@ -54,7 +54,7 @@ func (s *Set) lookBack(v *view, end int) {
 }
 
 // noteNewest keeps the date of the batch's last line, for Lag: by the first view
-// that finds one.
+// that finds one, else the newest date that is known.
 func (s *Set) noteNewest() {
 	if n := len(s.batch.Stamps); n > 0 {
 		s.newest.Store(s.batch.Stamps[n-1])
@@ -70,6 +70,11 @@ func (s *Set) noteNewest() {
 		if v.lookBack(&s.w.machine, data[start:], end, s.now, s.ascii) || v.seen > end-int64(len(data)-start) {
 			s.newest.Store(v.lastAt)
 			return
+		}
+	}
+	for _, v := range s.views {
+		if v.hasLast && v.lastAt > s.newest.Load() {
+			s.newest.Store(v.lastAt)
 		}
 	}
 }

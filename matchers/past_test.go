@@ -6,6 +6,9 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/f2bpipe/f2bpipe/pipeline"
 )
 
 // TestPast holds what is kept of the batches before to the end of all of them.
@@ -41,4 +44,26 @@ func TestPast(t *testing.T) {
 	if cap(p.data) > 4*pastBytes {
 		t.Errorf("%d bytes for lines one by one", cap(p.data))
 	}
+}
+
+// TestNewest: a batch whose last line has no date is as new as the date known.
+func TestNewest(t *testing.T) {
+	now := cutNow.UnixNano()
+	f, err := CompileFilter(FilterConfig{Name: "t", Failregex: []Regex{{Text: "^ failure from <HOST>$"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewSet(Options{Now: func() int64 { return now }, Location: time.UTC}, []JailFilter{{Jail: pipeline.NewJail("t", pipeline.Policy{}), Filter: f}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lag := func(text string, want time.Duration) {
+		t.Helper()
+		s.Match(nil, &pipeline.Batch{Data: []byte(text), Lines: strings.Count(text, "\n")})
+		if got := s.Lag(now, 1); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+	lag("2026-11-30T11:58:00Z a line\n", 2*time.Minute)
+	lag("2026-11-30T11:59:00Z failure from 192.0.2.1\nand what belongs to it\n", time.Minute)
 }

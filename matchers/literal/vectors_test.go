@@ -89,12 +89,20 @@ func TestFindAtPageEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	copy(usable, bytes.Repeat([]byte("some Failed password\n"), len(usable)))
+	var all []*Scanner
 	for _, e := range append(slices.Clip(goEngines), vectorEngines...) {
-		if e.vectors && !hasVectors {
+		c := choice{engine: e, options: []offer{{option: option{probe{text: Text{Bytes: "Failed", Fold: strings.Repeat("\x00", 6)}}}}}}
+		if !e.vectors {
+			all = append(all, c.build(countWindows(nil), nil))
 			continue
 		}
-		c := choice{engine: e, options: []offer{{option: option{probe{text: Text{Bytes: "Failed", Fold: strings.Repeat("\x00", 6)}}}}}}
-		s := c.build(countWindows(nil), nil)
+		for _, k := range kernels() {
+			s := c.build(countWindows(nil), nil)
+			s.groups, _ = newDivision(s.entries, s.probes, nil).divide(k)
+			all = append(all, s)
+		}
+	}
+	for _, s := range all {
 		var l Lines
 		for size := range 200 {
 			for _, n := range []int{size, len(usable) - size} {
