@@ -2,12 +2,6 @@ package pipeline
 
 import "iter"
 
-// banKey names a ban: one jail's, of one ID.
-type banKey struct {
-	jail *Jail
-	id   ID
-}
-
 // bans are the bans in force by jail and ID. Those of addresses and networks
 // stand in a map of their own, whose keys are hashed and compared as plain
 // memory; a banKey's take twice the time, and few logs have IDs that are texts.
@@ -63,4 +57,37 @@ func (b *bans) all() iter.Seq[*held] {
 			}
 		}
 	}
+}
+
+// held is a ban in the ledger.
+type held struct {
+	ban        Ban
+	prolonged  *Ban     // the decision that its end comes from, where it is another one
+	totals     *Totals  // of its jail
+	refused    *Flusher // whose sink could not carry out the last order
+	err        error    // and why
+	sinceNanos int64    // enforced since then
+	waiting    int32    // orders that enforcing sinks have not answered
+	leaked     int      // failures while it was enforced
+	leaks      int
+	enforced   bool
+	gone       bool // no longer in the ledger; an order to unban may be under way
+	ending     bool // in the expiry heap
+}
+
+// decided returns the decision that the ban's end comes from: what sinks are told.
+func (h *held) decided() *Ban {
+	if h.prolonged != nil {
+		return h.prolonged
+	}
+	return &h.ban
+}
+
+// prolong gives the ban the end of a later decision.
+func (h *held) prolong(b Ban) {
+	h.ban.UntilNanos = b.UntilNanos
+	if h.prolonged == nil {
+		h.prolonged = new(Ban)
+	}
+	*h.prolonged = b
 }

@@ -42,39 +42,6 @@ type Ledger struct {
 	changed chan struct{} // has a token when there are events for a checkpoint
 }
 
-// held is a ban in the ledger.
-type held struct {
-	ban        Ban
-	prolonged  *Ban     // the decision that its end comes from, where it is another one
-	totals     *Totals  // of its jail
-	refused    *Flusher // whose sink could not carry out the last order
-	err        error    // and why
-	sinceNanos int64    // enforced since then
-	waiting    int32    // orders that enforcing sinks have not answered
-	leaked     int      // failures while it was enforced
-	leaks      int
-	enforced   bool
-	gone       bool // no longer in the ledger; an order to unban may be under way
-	ending     bool // in the expiry heap
-}
-
-// decided returns the decision that the ban's end comes from: what sinks are told.
-func (h *held) decided() *Ban {
-	if h.prolonged != nil {
-		return h.prolonged
-	}
-	return &h.ban
-}
-
-// prolong gives the ban the end of a later decision.
-func (h *held) prolong(b Ban) {
-	h.ban.UntilNanos = b.UntilNanos
-	if h.prolonged == nil {
-		h.prolonged = new(Ban)
-	}
-	*h.prolonged = b
-}
-
 // Banned is a ban in force as the ledger knows it.
 type Banned struct {
 	Ban

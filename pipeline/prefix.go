@@ -77,18 +77,6 @@ type NetworksStats struct {
 	Watching int   // remembered now
 }
 
-// netKey names a jail and an address or a network. It is hashed and compared as
-// plain memory.
-type netKey struct {
-	entryKey        // the network's first address
-	bits     uint64 // of it as IPv6
-}
-
-func netKeyOf(j *Jail, net netip.Prefix) netKey {
-	a := net.Addr()
-	return netKey{keyOf(j, a), uint64(net.Bits() + 128 - a.BitLen())}
-}
-
 // group is what is known of a /64: the members that failed last, and the
 // failures of all as one counter.
 type group struct {

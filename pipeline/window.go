@@ -1,10 +1,8 @@
 package pipeline
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -80,28 +78,6 @@ type shard struct {
 	dirt  *shardDirt                      // nil: nobody asks
 
 	_ [16]byte // so that each begins with a line
-}
-
-// entryKey names a jail and an ID in 24 bytes: an IPv6 address is itself, an
-// IPv4 address is mapped into IPv6, a network or a text is its keyed hash. Two
-// words, which travel in registers, not 16 bytes, which do not.
-type entryKey struct {
-	hi, lo uint64
-	jail   *Jail
-}
-
-// keyOf returns the key of a jail's address.
-func keyOf(j *Jail, a netip.Addr) entryKey {
-	b := a.As16()
-	return entryKey{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), j}
-}
-
-// addr returns the address that the key was made of.
-func (k *entryKey) addr() netip.Addr {
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], k.hi)
-	binary.BigEndian.PutUint64(b[8:], k.lo)
-	return netip.AddrFrom16(b)
 }
 
 // setSize is the number of entries that a shard holds. Small shards keep the
